@@ -1,0 +1,69 @@
+# Everything is done from here; `make` alone lists it.
+# Needs: Linux, Python 3.11 or newer with venv, make. On Debian:
+#   apt-get install -y make python3-venv
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-fast check fmt bench docs lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## Start everything with a sandbox MX; Ctrl-C stops it
+	@exec $(BIN)/mta up --sandbox
+
+demo: $(VENV)/run.stamp ## The same stack, finite: send some hundred messages, check their way, stop
+	@exec $(BIN)/mta demo
+
+test: $(VENV)/dev.stamp ## Run the whole test suite on embedded services
+	@$(BIN)/pytest
+
+test-fast: $(VENV)/dev.stamp ## Run the tests that need no service
+	@$(BIN)/pytest tests/unit tests/dialogue
+
+check: $(VENV)/dev.stamp ## Lint, format, types, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: $(VENV)/dev.stamp ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/run.stamp ## Measure acceptance and delivery on this machine
+	@$(BIN)/python -m tests.bench
+
+docs: $(VENV)/dev.stamp ## Check that every link and named file in the docs exists
+	@$(BIN)/pytest tests/unit/test_docs.py
+
+lock: ## Resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --extra embedded --universal --python-version 3.11 \
+	  --generate-hashes --no-header --quiet --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --extra embedded --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --quiet --upgrade -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the virtual environment, caches and the state folder
+	rm -rf $(VENV) var dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "No venv: on Debian, apt-get install -y python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) ..."
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	@echo "installing test tools into $(VENV) ..."
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@

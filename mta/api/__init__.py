@@ -1,0 +1,1 @@
+"""The HTTP door: ZoneMTA's routes, health, metrics and our own /v1."""

@@ -1,0 +1,24 @@
+"""What the routes of one app share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mta.api.ports import Intake, Look
+from mta.config.settings import Settings
+from mta.config.zones import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything a blueprint may need.
+
+    Attributes:
+        now: The clock; aware UTC.
+    """
+
+    config: Config
+    settings: Settings
+    intake: Intake
+    look: Look
+    now: Callable[[], datetime]

@@ -1,0 +1,98 @@
+"""What the HTTP door needs from the rooms below, as it sees them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from mta.delivery import Delivery
+from mta.mail.envelope import Envelope
+from mta.operate.look import MessageView
+
+
+class Accepted(Protocol):
+    """A message that is ours to deliver now.
+
+    Attributes:
+        id: Our name for it.
+        reverse_path, recipients: As they were stored, also if they were taken
+            from the header section.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def reverse_path(self) -> str: ...
+
+    @property
+    def recipients(self) -> Sequence[str]: ...
+
+
+class Submission(Protocol):
+    """One message on its way in."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes of the message, with any line ends.
+
+        Raises:
+            Rejected: The message is refused; ``abort`` ends the submission.
+            StoreUnavailable: Likewise.
+        """
+
+    def commit(self) -> Accepted:
+        """Make the message durable.
+
+        Ends the submission also when it raises: whether the remains may go is
+        known to it alone, because a write that failed may have been done.
+
+        Raises:
+            Rejected: The message is refused.
+            StoreUnavailable: Nothing was promised.
+        """
+
+    def abort(self) -> None:
+        """Forget the message."""
+
+
+class Intake(Protocol):
+    """Where messages go."""
+
+    def begin(self, envelope: Envelope) -> Submission:
+        """Begin to take a message.
+
+        Raises:
+            Rejected: The envelope alone is reason to refuse.
+            StoreUnavailable: No message can be taken now.
+        """
+
+
+class Look(Protocol):
+    """Read access to messages and the queue; see ``mta.operate.look``."""
+
+    def zones(self, *, include_disabled: bool = False) -> list[str]: ...
+
+    def count_by_domain(
+        self, zone: str | None
+    ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]: ...
+
+    def listing(
+        self,
+        zone: str,
+        *,
+        deferred: bool,
+        sort: str,
+        descending: bool,
+        start: int,
+        limit: int,
+    ) -> list[Delivery]: ...
+
+    def find_message(self, message_id: str) -> MessageView | None: ...
+
+    def find_deliveries(
+        self, message_id: str, *, limit: int = 1000
+    ) -> list[Delivery]: ...
+
+    def open_content(
+        self, message_id: str, *, body_only: bool
+    ) -> Iterator[bytes] | None: ...
+
+    def readiness(self) -> list[tuple[str, bool, str]]: ...

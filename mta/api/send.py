@@ -1,0 +1,146 @@
+"""Submission by HTTP: ``POST /send`` for JSON, ``POST /send-raw`` for a message.
+
+``/send`` builds the message in memory, because JSON has to be whole to be read;
+``/send-raw`` streams, and holds one block of it whatever its size.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from flask import Blueprint, Response, jsonify, request
+
+from mta.api.body import (
+    BLOCK_BYTES,
+    MAX_JSON_BYTES_AT_ONCE,
+    Budget,
+    read_blocks,
+    read_json,
+    require_media_type,
+)
+from mta.api.parts import Parts
+from mta.api.ports import Accepted, Intake
+from mta.api.problems import Refused
+from mta.api.queries import read_origin, read_user
+from mta.mail.compose import Composed, compose
+from mta.mail.envelope import Envelope
+
+INTERFACE = "api"
+PROTOCOL = "HTTP"
+
+_JSON = frozenset({"application/json"})
+# A page in a browser cannot send the first two across sites without asking first;
+# that it cannot send none at all is seen to by the guard.
+_MESSAGE = frozenset({"message/rfc822", "application/octet-stream", ""})
+
+
+def send_routes(parts: Parts) -> Blueprint:
+    """The two routes."""
+    routes = Blueprint("send", __name__)
+    budget = Budget(MAX_JSON_BYTES_AT_ONCE)
+
+    @routes.post("/send")
+    def send() -> Response:
+        require_media_type(request, _JSON)
+        with budget.share() as share:
+            envelope, content = _composed(parts, read_json(request, share))
+            accepted = submit(parts.intake, envelope, content)
+        return _answer(accepted, envelope.recipients)
+
+    @routes.post("/send-raw")
+    def send_raw() -> Response:
+        require_media_type(request, _MESSAGE)
+        blocks = _not_empty(read_blocks(request, parts.config.api.max_size))
+        envelope = _envelope(parts, reverse_path="", recipients=(), from_header=True)
+        accepted = submit(parts.intake, envelope, blocks)
+        return _answer(accepted, accepted.recipients)
+
+    return routes
+
+
+def submit(intake: Intake, envelope: Envelope, blocks: Iterable[bytes]) -> Accepted:
+    """Hand one message over; all of it, or none.
+
+    Raises:
+        Rejected: It is refused.
+        StoreUnavailable: Nothing was promised.
+    """
+    submission = intake.begin(envelope)
+    try:
+        for block in blocks:
+            submission.write(block)
+    except BaseException:  # a killed greenlet leaves remains as well
+        submission.abort()
+        raise
+    return submission.commit()
+
+
+def _composed(parts: Parts, mail: object) -> tuple[Envelope, Iterator[bytes]]:
+    """The envelope and the content of a message described in JSON."""
+    if not isinstance(mail, dict):
+        raise Refused(400, "The body must be a JSON object")
+    limits = parts.config.api
+    composed = compose(
+        mail,
+        now=parts.now(),
+        hostname=parts.settings.hostname,
+        max_recipients=limits.max_recipients,
+        max_bytes=limits.max_size,
+    )
+    size = len(composed.header) + 2 + len(composed.body)
+    if size > limits.max_size:
+        raise Refused(413, f"The message is over {limits.max_size} bytes")
+    envelope = _envelope(
+        parts,
+        reverse_path=composed.reverse_path,
+        recipients=composed.recipients,
+        smtputf8=composed.smtputf8,
+    )
+    return envelope, _slices(composed)
+
+
+def _slices(composed: Composed) -> Iterator[bytes]:
+    yield composed.header + b"\r\n"
+    for start in range(0, len(composed.body), BLOCK_BYTES):
+        yield composed.body[start : start + BLOCK_BYTES]
+
+
+def _not_empty(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """``blocks``, once the first is there: a client that says nothing costs nothing."""
+    first = next(blocks, b"")
+    if not first:
+        raise Refused(400, "The body is empty")
+    return chain((first,), blocks)
+
+
+def _envelope(
+    parts: Parts,
+    *,
+    reverse_path: str,
+    recipients: tuple[str, ...],
+    smtputf8: bool = False,
+    from_header: bool = False,
+) -> Envelope:
+    return Envelope(
+        reverse_path=reverse_path,
+        recipients=recipients,
+        interface=INTERFACE,
+        protocol=PROTOCOL,
+        received_at=parts.now(),
+        session_id=secrets.token_hex(8),
+        origin=read_origin(request),
+        user=read_user(request),
+        smtputf8=smtputf8,
+        from_header=from_header,
+    )
+
+
+def _answer(accepted: Accepted, recipients: Sequence[str]) -> Response:
+    return jsonify(
+        {
+            "id": accepted.id,
+            "from": accepted.reverse_path,
+            "to": list(recipients),
+            "response": f"Message queued as {accepted.id}",
+        }
+    )

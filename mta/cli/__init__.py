@@ -1,0 +1,1 @@
+"""The command line ``mta``, and the entry modules of its processes."""

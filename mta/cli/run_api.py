@@ -1,0 +1,37 @@
+"""The process of ``mta api``: the HTTP door and the dashboard."""
+
+# ruff: noqa: E402 - patching comes before every other import
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse
+from datetime import timedelta
+
+from mta.api.serve import serve
+from mta.cli import process
+from mta.embedded.doors import DOOR_GRACE_S
+from mta.embedded.failure import StartFailed
+from mta.wiring import build_api
+
+# Less than the supervisor's patience, so that we cut clients off, and not it us.
+GRACE = timedelta(seconds=DOOR_GRACE_S - 3)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m mta.cli.run_api")
+    parser.add_argument("--port", type=int, help="instead of the configured one")
+    port = parser.parse_args().port
+    settings, config = process.load()
+    settings = process.start_logging(settings, "api")
+    app = build_api(settings, config)
+    port = config.api.port if port is None else port
+    try:
+        serve(app, config.api.host, port, grace=GRACE)
+    except OSError as error:
+        raise StartFailed(f"cannot serve the API: {error}") from error
+
+
+if __name__ == "__main__":
+    process.run(main)

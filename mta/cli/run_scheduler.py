@@ -1,0 +1,46 @@
+"""The process of ``mta scheduler``."""
+
+import logging
+import signal
+import threading
+from types import FrameType
+
+from mta.cli import process
+from mta.config.settings import Settings
+from mta.errors import StoreUnavailable
+from mta.wiring import build_scheduler, prepare_database
+
+log = logging.getLogger(__name__)
+
+PREPARE_AGAIN_S = 2.0
+
+
+def main() -> None:
+    """Ring what is due until SIGTERM or SIGINT."""
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    settings, config = process.load()
+    settings = process.start_logging(settings, "scheduler")
+    prepare(settings, stop)
+    process.say_ready()
+    build_scheduler(settings, config).run(stop)
+
+
+def prepare(settings: Settings, stop: threading.Event) -> None:
+    """Create the database's indexes; wait for a database that is not there yet."""
+    while not stop.is_set():
+        try:
+            prepare_database(settings)
+            return
+        except StoreUnavailable as error:
+            log.warning("database not ready error=%s", error)
+            stop.wait(PREPARE_AGAIN_S)
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -1,0 +1,41 @@
+"""One process of an SMTP interface; ``mta smtp`` starts as many as configured."""
+
+# ruff: noqa: E402 - patching comes before every other import
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse
+from datetime import timedelta
+
+from mta.cli import process
+from mta.cli.listening import run_listener
+from mta.embedded.doors import DOOR_GRACE_S
+from mta.smtpd.listener import Listener
+from mta.wiring import build_intake
+
+# Less than the supervisor's patience, so that we cut clients off, and not it us.
+GRACE = timedelta(seconds=DOOR_GRACE_S - 3)
+
+
+def main() -> None:
+    """Serve one interface."""
+    parser = argparse.ArgumentParser(prog="python -m mta.cli.run_smtp")
+    parser.add_argument("interface")
+    parser.add_argument("--port", type=int, help="instead of the configured one")
+    arguments = parser.parse_args()
+    settings, config = process.load()
+    settings = process.start_logging(settings, f"smtp@{arguments.interface}")
+    interfaces = config.interfaces
+    name = process.pick("interface", arguments.interface, interfaces, config.source)
+    intake = build_intake(settings, config)
+    run_listener(
+        lambda: Listener(
+            interfaces[name], settings.hostname, intake, port=arguments.port
+        ),
+        grace=GRACE,
+    )
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -1,0 +1,49 @@
+"""Wires a Celery worker of ours at its start; imported by Celery itself.
+
+``celery -A mta.worker worker`` imports this through its ``imports`` setting, after
+``-P gevent`` has patched the standard library.
+"""
+
+import logging
+import os
+from typing import Any
+
+from celery import signals
+
+from mta import wiring
+from mta.cli import process
+from mta.config.settings import load_settings
+from mta.observe import metrics
+from mta.worker.tasks import bench
+
+log = logging.getLogger(__name__)
+
+
+@signals.setup_logging.connect
+def set_up_logging(**_: Any) -> None:
+    """Log as our other processes do; Celery leaves it to us then."""
+    process.start_logging(load_settings(os.environ), "worker")
+
+
+@signals.worker_init.connect
+def set_up(**_: Any) -> None:
+    """Build what the tasks work with; connects to nothing yet."""
+    settings, config = process.load()
+    bench.attempts = wiring.build_attempts(settings, config)
+    bench.sweeper = wiring.build_sweeper(settings, config)
+    if settings.metrics_listen is not None:
+        metrics.serve(settings.metrics_listen.host, settings.metrics_listen.port)
+
+
+@signals.worker_ready.connect
+def begin(**_: Any) -> None:
+    """Start the heartbeat; say that work may come."""
+    bench.attempts.start()
+    log.info("worker ready")
+    process.say_ready()
+
+
+@signals.worker_shutdown.connect
+def end(**_: Any) -> None:
+    """All tasks have ended: close idle sessions with QUIT, end the heartbeat."""
+    bench.attempts.stop()

@@ -1,0 +1,1 @@
+"""Configuration as frozen values; the only reader of files and environment."""

@@ -1,0 +1,221 @@
+"""The environment: wiring and secrets, as ``MTA_*`` variables.
+
+The only reader of the environment. Secrets are kept out of ``repr`` and out of
+problems, so that a traceback or a log line cannot tell them. A variable that is
+empty counts as not set.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from mta.config.values import HostPort, parse_address, parse_domain, parse_host_port
+from mta.config.wording import join_words, shorten, suggest
+from mta.errors import ConfigError, Problem
+
+PREFIX = "MTA_"
+VARIABLES = (
+    "MTA_API_KEY",
+    "MTA_BROKER_URL",
+    "MTA_CONFIG",
+    "MTA_FLOWER_BASIC_AUTH",
+    "MTA_HOSTNAME",
+    "MTA_LOG_FORMAT",
+    "MTA_LOG_LEVEL",
+    "MTA_METRICS_LISTEN",
+    "MTA_MONGO_URI",
+    "MTA_PROCESS_NAME",
+    "MTA_REDIS_URL",
+    "MTA_SANDBOX",
+    "MTA_STATE_DIR",
+)
+SECRETS = frozenset(
+    {
+        "MTA_API_KEY",
+        "MTA_BROKER_URL",
+        "MTA_FLOWER_BASIC_AUTH",
+        "MTA_MONGO_URI",
+        "MTA_REDIS_URL",
+    }
+)
+DEFAULT_CONFIG = Path("zones.yaml")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+MAX_CHARS = 4096
+
+_SOURCE = "environment"
+_MONGO = ("mongodb", "mongodb+srv")
+_BROKER = (
+    *("redis", "rediss", "redis+socket", "sentinel"),
+    *("amqp", "amqps", "pyamqp"),
+)
+_REDIS = ("redis", "rediss", "unix")
+_PROCESS_NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,100}")
+_HIDDEN = "the value"
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        config_path: zones.yaml; None: built-in defaults.
+        mongo_uri, broker_url, redis_url: None: the process's own default, or an
+            embedded service.
+        hostname: What this machine calls itself in SMTP.
+        sandbox: If given, all mail goes there and nowhere else.
+        api_key: What clients of the API must show, if anything.
+        flower_basic_auth: USER:PASSWORD of the task dashboard.
+        metrics_listen: Where a worker or scheduler serves its own metrics.
+    """
+
+    config_path: Path | None = None
+    mongo_uri: str | None = field(default=None, repr=False)
+    broker_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    hostname: str
+    state_dir: Path = Path("var")
+    log_level: str = "info"
+    log_format: Literal["text", "json"] = "text"
+    sandbox: HostPort | None = None
+    api_key: str | None = field(default=None, repr=False)
+    flower_basic_auth: str | None = field(default=None, repr=False)
+    process_name: str = "mta"
+    metrics_listen: HostPort | None = None
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the environment.
+
+    The configuration's file is MTA_CONFIG, else ./zones.yaml if it is there.
+
+    Raises:
+        ConfigError: With every problem; a variable of ours that does not exist
+            is one.
+    """
+    reader = _Reader(environ)
+    settings = Settings(
+        config_path=reader.get("MTA_CONFIG", Path, _default_config()),
+        mongo_uri=reader.get("MTA_MONGO_URI", _url(_MONGO), None),
+        broker_url=reader.get("MTA_BROKER_URL", _url(_BROKER), None),
+        redis_url=reader.get("MTA_REDIS_URL", _url(_REDIS), None),
+        hostname=reader.get("MTA_HOSTNAME", parse_domain, machine_name()),
+        state_dir=reader.get("MTA_STATE_DIR", Path, Path("var")),
+        log_level=reader.get("MTA_LOG_LEVEL", _one_of(LOG_LEVELS), "info"),
+        log_format=cast(
+            Literal["text", "json"],
+            reader.get("MTA_LOG_FORMAT", _one_of(LOG_FORMATS), "text"),
+        ),
+        sandbox=reader.get("MTA_SANDBOX", parse_host_port, None),
+        api_key=reader.get("MTA_API_KEY", _api_key, None),
+        flower_basic_auth=reader.get("MTA_FLOWER_BASIC_AUTH", _login, None),
+        process_name=reader.get("MTA_PROCESS_NAME", _process_name, "mta"),
+        metrics_listen=reader.get("MTA_METRICS_LISTEN", _listen, None),
+    )
+    reader.check()
+    return settings
+
+
+def machine_name() -> str:
+    """The machine's own name, if it can be said in SMTP. Asks no DNS."""
+    try:
+        return parse_domain(os.uname().nodename)
+    except ValueError:
+        return "localhost"
+
+
+class _Reader:
+    """Reads variables one by one and gathers what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._problems: list[Problem] = []
+        for name in sorted(environ):
+            if name.startswith(PREFIX) and name not in VARIABLES:
+                hint = suggest(name, VARIABLES)
+                known = f"known are {join_words(VARIABLES, 'and')}"
+                self._note(name, f"no such variable; {hint or known}")
+
+    def get(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
+        """Read one; ``default`` if it is not set, or wrong."""
+        text = self._environ.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(_printable(text))
+        except ValueError as error:
+            shown = _HIDDEN if name in SECRETS else shorten(text)
+            self._note(name, f"{shown} {error}")
+            return default
+
+    def check(self) -> None:
+        """Stop here if something is wrong."""
+        if self._problems:
+            raise ConfigError(self._problems)
+
+    def _note(self, name: str, message: str) -> None:
+        self._problems.append(Problem(_SOURCE, 0, 0, name, message))
+
+
+def _default_config() -> Path | None:
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+
+
+def _printable(text: str) -> str:
+    if len(text) > MAX_CHARS:
+        raise ValueError(f"is longer than {MAX_CHARS} characters")
+    if not text.isprintable():
+        raise ValueError("has control characters in it")
+    return text
+
+
+def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        scheme, separator, rest = text.partition("://")
+        if scheme.lower() not in schemes or not separator or not rest:
+            known = join_words([f"{scheme}://" for scheme in schemes], "or")
+            raise ValueError(f"does not begin with {known} and name a server")
+        return text
+
+    return parse
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"is none of {join_words(words, 'and')}")
+        return text.lower()
+
+    return parse
+
+
+def _api_key(text: str) -> str:
+    # It travels in a header field.
+    if not text.isascii() or " " in text:
+        raise ValueError("must be of ASCII characters without blanks")
+    return text
+
+
+def _login(text: str) -> str:
+    user, _, password = text.partition(":")
+    if not user or not password:
+        raise ValueError("is not USER:PASSWORD")
+    return text
+
+
+def _process_name(text: str) -> str:
+    if not _PROCESS_NAME.fullmatch(text):
+        raise ValueError("is not up to 100 letters, digits, and any of _ . @ + -")
+    return text
+
+
+def _listen(text: str) -> HostPort:
+    place = parse_host_port(text)
+    parse_address(place.host)
+    return place

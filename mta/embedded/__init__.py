@@ -1,0 +1,1 @@
+"""Everything on one machine: find, start, watch and stop the processes."""

@@ -1,0 +1,295 @@
+"""Start processes in order, restart what dies, stop all of them in order.
+
+::
+
+    start ──► running ──probe says yes──► ready ──┐
+      ▲          │                          │     │ SIGTERM, grace, SIGKILL
+      │          └──── dies ────────────────┘     ▼
+      └── after a pause that doubles              stopped
+
+One thread, one selector: signals, ends of children and times wake it; the only
+thing asked repeatedly is a probe of a process that is not ready yet. Every child
+has a session of its own, so Ctrl-C reaches us alone, and whatever is left of a
+child's process group is killed with it. Each hangs on a leash (``leash.py``): if
+we are killed, the kernel stops them.
+"""
+
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from mta.embedded.child import Child, Process, describe_status, tail
+from mta.embedded.failure import StartFailed
+from mta.embedded.leash import leashed
+from mta.embedded.signals import Signals
+
+log = logging.getLogger(__name__)
+
+HASTE_S = 2.0  # what is left of every grace once somebody asks a second time
+KILLED_S = 5.0  # the kernel's time to end what got SIGKILL
+STDERR = 2
+STILL_WAITING_S = 15.0  # between two lines about a start that takes long
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When to ask, when to try again, when to give up; seconds.
+
+    Attributes:
+        probe_s: Between two questions to a process that is not ready.
+        first_s: Pause before the first restart; it doubles up to ``longest_s``.
+        young_s: A process that dies younger than this dies early; one that was
+            older starts again with the first pause.
+        early_deaths: So many in a row, never having been ready, end the start.
+    """
+
+    probe_s: float = 0.2
+    first_s: float = 0.5
+    longest_s: float = 30.0
+    young_s: float = 10.0
+    early_deaths: int = 5
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A child's place: the process in it, if one runs, and its history."""
+
+    child: Child
+    start_at: float
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    is_asked: bool = False  # to stop
+    is_ready: bool = False
+    was_ready: bool = False
+    deaths: int = 0
+
+
+class Supervisor:
+    """Runs groups of children until it is told to stop.
+
+    Args:
+        groups: Each is started when all of the one before are ready.
+        on_ready: Called when all are ready, and again whenever all are ready
+            after a restart.
+        on_end: Called with the pid of a process that is no more.
+        pass_fds: Descriptors the children keep open.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[Sequence[Child]],
+        *,
+        on_ready: Callable[[Sequence[Process]], None],
+        on_end: Callable[[int], None] = lambda _: None,
+        pass_fds: Sequence[int] = (),
+        patience: Patience | None = None,
+    ) -> None:
+        self._groups = groups
+        self._on_ready = on_ready
+        self._on_end = on_end
+        self._pass_fds = tuple(pass_fds)
+        self._patience = patience or Patience()
+        self._slots: list[_Slot] = []
+        self._probe_at = 0.0
+        self._haste_until = math.inf
+
+    def run(self) -> None:
+        """Start all, keep them running, and return once a signal has stopped them.
+
+        Raises:
+            StartFailed: A child could not be brought to answer. All are stopped.
+        """
+        with Signals() as signals:
+            try:
+                self._supervise(signals)
+            finally:
+                self._stop(signals)
+
+    def _supervise(self, signals: Signals) -> None:
+        for group in self._groups:
+            now = time.monotonic()
+            self._slots += [_Slot(child, start_at=now) for child in group]
+            remind_at = now + STILL_WAITING_S
+            while not self._are_ready():
+                if self._turn(signals):
+                    return
+                if time.monotonic() >= remind_at:
+                    waiting = [s.child.name for s in self._slots if not s.is_ready]
+                    log.info("still waiting for %s", ", ".join(waiting))
+                    remind_at += STILL_WAITING_S
+        self._on_ready(self._processes())
+        while True:
+            was_ready = self._are_ready()
+            if self._turn(signals):
+                return
+            if self._are_ready() and not was_ready:
+                self._on_ready(self._processes())
+
+    def _turn(self, signals: Signals) -> bool:
+        """Wait for the next thing to happen, and do it; True if we are to stop."""
+        if signals.wait(self._pause()):
+            return True
+        for slot in self._slots:
+            process = slot.process
+            if process is not None and self._bury(slot, process):
+                self._plan_restart(slot, process)
+        for slot in self._slots:
+            if slot.process is None and slot.start_at <= time.monotonic():
+                self._start(slot)
+        if self._probe_at <= time.monotonic():
+            self._probe()
+        return False
+
+    def _pause(self) -> float | None:
+        """Seconds until something is due; None if only a signal can be."""
+        due = [slot.start_at for slot in self._slots if slot.process is None]
+        if any(slot.process and not slot.is_ready for slot in self._slots):
+            due.append(self._probe_at)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _are_ready(self) -> bool:
+        return all(slot.is_ready for slot in self._slots)
+
+    def _processes(self) -> list[Process]:
+        return [
+            Process(slot.child.name, slot.process.pid)
+            for slot in self._slots
+            if slot.process is not None
+        ]
+
+    def _start(self, slot: _Slot) -> None:
+        child = slot.child
+        if child.marker is not None:
+            child.marker.unlink(missing_ok=True)
+        argv = leashed(child.argv, parent=os.getpid(), python=sys.executable)
+        try:
+            slot.process = subprocess.Popen(  # noqa: S603 - the command is ours
+                argv,
+                env=dict(child.env),
+                stdin=subprocess.DEVNULL,
+                # Our stdout has the ready line and nothing else.
+                stdout=STDERR if child.log is None else subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=self._pass_fds,
+            )
+        except OSError as error:  # no memory, or no room for another process
+            log.error("not started process=%s: %s", child.name, error)
+            slot.start_at = time.monotonic() + self._patience.longest_s
+            return
+        slot.started_at = time.monotonic()
+        slot.is_ready = False
+        self._probe_at = slot.started_at + self._patience.probe_s
+        log.info("started process=%s pid=%d", child.name, slot.process.pid)
+
+    def _probe(self) -> None:
+        for slot in self._slots:
+            if slot.process is None or slot.is_ready or not slot.child.is_ready():
+                continue
+            slot.is_ready = slot.was_ready = True
+            log.info(
+                "ready process=%s after_s=%.1f",
+                slot.child.name,
+                time.monotonic() - slot.started_at,
+            )
+        self._probe_at = time.monotonic() + self._patience.probe_s
+
+    def _bury(self, slot: _Slot, process: subprocess.Popen[bytes]) -> bool:
+        """Reap a process that has ended, and kill what it left of its group."""
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        if os.waitid(os.P_PID, process.pid, flags) is None:
+            return False
+        # Not reaped yet, its pid is nobody else's: the group is surely its own.
+        _signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        self._on_end(process.pid)
+        slot.process = None
+        slot.is_ready = False
+        return True
+
+    def _plan_restart(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
+        patience = self._patience
+        is_young = time.monotonic() - slot.started_at < patience.young_s
+        slot.deaths = slot.deaths + 1 if is_young else 1
+        end = describe_status(process.returncode)
+        is_hopeless = is_young and slot.deaths >= patience.early_deaths
+        if is_hopeless and not slot.was_ready:
+            raise StartFailed(
+                f"{slot.child.name} ended {slot.deaths} times before it answered, last "
+                f"with {end}: {' '.join(slot.child.argv)}{tail(slot.child.log)}"
+            )
+        doubled = patience.first_s * 2 ** min(slot.deaths - 1, 16)
+        pause = min(patience.longest_s, doubled)
+        slot.start_at = time.monotonic() + pause
+        log.warning(
+            "ended process=%s pid=%d by=%s, restarting in %.1f s",
+            slot.child.name,
+            process.pid,
+            end,
+            pause,
+        )
+
+    def _stop(self, signals: Signals) -> None:
+        """Stop role after role; a second signal hastens all that is left."""
+        running = [slot for slot in self._slots if slot.process is not None]
+        for role in sorted({slot.child.role for slot in running}):
+            self._end([s for s in running if s.child.role is role], running, signals)
+
+    def _end(
+        self, slots: Sequence[_Slot], running: Sequence[_Slot], signals: Signals
+    ) -> None:
+        _terminate(slots)
+        end = time.monotonic() + max(slot.child.grace_s for slot in slots)
+        if not self._wait_for_end(
+            slots, running, signals, lambda: min(end, self._haste_until)
+        ):
+            for slot, process in _alive(slots):
+                log.warning("killed process=%s: it did not stop", slot.child.name)
+                _signal_group(process.pid, signal.SIGKILL)
+            last = time.monotonic() + KILLED_S
+            self._wait_for_end(slots, running, signals, lambda: last)
+
+    def _wait_for_end(
+        self,
+        slots: Sequence[_Slot],
+        running: Sequence[_Slot],
+        signals: Signals,
+        deadline: Callable[[], float],
+    ) -> bool:
+        while True:
+            for slot, process in _alive(running):
+                if self._bury(slot, process):
+                    log.info("stopped process=%s", slot.child.name)
+            if not _alive(slots):
+                return True
+            pause = deadline() - time.monotonic()
+            if pause <= 0:
+                return False
+            if signals.wait(pause) and math.isinf(self._haste_until):
+                log.warning("asked again: stopping everything now")
+                self._haste_until = time.monotonic() + HASTE_S
+                _terminate(running)
+
+
+def _alive(slots: Sequence[_Slot]) -> list[tuple[_Slot, subprocess.Popen[bytes]]]:
+    return [(slot, slot.process) for slot in slots if slot.process is not None]
+
+
+def _terminate(slots: Sequence[_Slot]) -> None:
+    for slot, process in _alive(slots):
+        # Once: some take a second time for haste. And the leader alone: it knows
+        # best how to stop what it started.
+        if not slot.is_asked:
+            slot.is_asked = True
+            process.send_signal(signal.SIGTERM)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -1,0 +1,74 @@
+"""``mta up``: everything on one machine, until a signal stops it."""
+
+import logging
+import resource
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from mta.config.settings import Settings
+from mta.config.zones import Config
+from mta.embedded.child import Process
+from mta.embedded.plan import make_plan
+from mta.embedded.state import StateFolder
+from mta.embedded.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+WANTED_FILES = 65_536  # a busy door or zone has a descriptor per session
+
+
+def run_up(
+    config: Config,
+    settings: Settings,
+    *,
+    environ: Mapping[str, str],
+    is_sandbox: bool,
+    ready_file: Path | None,
+    announce: Callable[[str], None],
+) -> None:
+    """Run the whole system.
+
+    Args:
+        environ: What every process inherits.
+        ready_file: A copy of the state folder's ready file.
+        announce: Called once, with the ready line.
+
+    Raises:
+        StartFailed: Something did not come up. What did has been stopped.
+    """
+    raise_file_limit()
+    with ExitStack() as held:
+        state = StateFolder(settings.state_dir)
+        held.callback(state.close)
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+            held.callback(ready_file.unlink, missing_ok=True)
+        plan = make_plan(
+            config, settings, state, environ, is_sandbox=is_sandbox, held=held
+        )
+        lines = [plan.endpoints.line()]
+
+        def tell(processes: Sequence[Process]) -> None:
+            state.write_ready(plan.endpoints.document(processes), ready_file)
+            if lines:
+                announce(lines.pop())
+
+        def forget(pid: int) -> None:
+            # The gauges of a process end with it; its counters stay.
+            mark_process_dead(pid, str(state.metrics))  # type: ignore[no-untyped-call]
+
+        Supervisor(
+            plan.groups, on_ready=tell, on_end=forget, pass_fds=[state.lock_fd]
+        ).run()
+
+
+def raise_file_limit() -> None:
+    """Allow this process and its children as many files as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

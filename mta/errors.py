@@ -1,0 +1,111 @@
+"""The exceptions of this package, and what each means at the edges.
+
+::
+
+    MtaError
+    ├── ConfigError         the operator's files or environment are wrong: exit 2
+    ├── Rejected            a submission we refuse: its reply, or HTTP 4xx
+    ├── StoreUnavailable    MongoDB cannot take or give: 451 4.3.0, or HTTP 503
+    └── AttemptFailed       an attempt at a delivery did not succeed
+        ├── TransientFailure    try later
+        └── PermanentFailure    never, as it stands
+
+Any other exception during an attempt means "later": the lease runs out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mta.reply import Reply
+
+
+class MtaError(Exception):
+    """The root of this package's exceptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in the configuration, in the operator's words.
+
+    Attributes:
+        file: Path as the operator gave it, or ``"environment"``.
+        line: 1-based; 0 where a line makes no sense (environment, missing file).
+        column: 1-based; 0 likewise.
+        path: Dotted path of the setting, such as ``zones.bulk.connections``.
+        message: What is wrong and what would be right.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}"
+
+
+class ConfigError(MtaError):
+    """The configuration is not usable; holds every mistake found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Rejected(MtaError):
+    """A submission we refuse; each edge says ``reply`` in its own protocol.
+
+    ``reply`` is safe to show the client. ``detail`` is for our log alone: it
+    may name rules, hosts and other people's addresses. ``pointer`` names the
+    bad field of a JSON request (RFC 6901), where there is one.
+    """
+
+    def __init__(self, reply: Reply, *, detail: str = "", pointer: str = "") -> None:
+        self.reply = reply
+        self.detail = detail
+        self.pointer = pointer
+        super().__init__(str(reply))
+
+
+class StoreUnavailable(MtaError):
+    """MongoDB did not answer in time or refused; nothing was promised."""
+
+
+class AttemptFailed(MtaError):
+    """One attempt failed.
+
+    Attributes:
+        reply: What the server said, or a reply of ours in its place.
+        category: ``smtp`` if the server said it, else ``dns``, ``network``,
+            ``protocol``, ``policy`` or ``message``.
+        host: Name of the server that was talked to, if any.
+        address: Its IP address, if any.
+        is_next_host_worth_trying: Another target of the same destination may do
+            better.
+    """
+
+    def __init__(
+        self,
+        reply: Reply,
+        *,
+        category: str,
+        host: str | None = None,
+        address: str | None = None,
+        is_next_host_worth_trying: bool = False,
+    ) -> None:
+        self.reply = reply
+        self.category = category
+        self.host = host
+        self.address = address
+        self.is_next_host_worth_trying = is_next_host_worth_trying
+        super().__init__(str(reply))
+
+
+class TransientFailure(AttemptFailed):
+    """Try again later (RFC 5321 §4.2.1: 4yz), or the network's equivalent."""
+
+
+class PermanentFailure(AttemptFailed):
+    """Do not try again (RFC 5321 §4.2.1: 5yz), or DNS's equivalent."""

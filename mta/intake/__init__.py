@@ -1,0 +1,1 @@
+"""Accept one message: all of it durable, or none of it. Both doors use it."""

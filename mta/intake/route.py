@@ -1,0 +1,77 @@
+"""From recipients to routed recipients: asks the policy, refuses what it refuses."""
+
+import ipaddress
+from dataclasses import dataclass
+
+from mta.config.zones import Config, IPAddress
+from mta.errors import Rejected
+from mta.mail.address import domain_of
+from mta.mail.envelope import Envelope
+from mta.mail.submit import Prepared
+from mta.policy.routing import Router, RoutingFacts, UnknownZone
+from mta.reply import make_reply
+from mta.store.documents import Recipient
+
+# The HTTP API's own submissions are always allowed to choose their zone.
+API_INTERFACE = "api"
+
+_NO_RECIPIENTS = make_reply(554, "5.5.1", "No valid recipients")
+_NO_ZONE = make_reply(554, "5.3.5", "There is no such sending zone")
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Chooses the zone of every recipient of a message."""
+
+    config: Config
+    router: Router
+
+    def route(
+        self, recipients: tuple[str, ...], *, envelope: Envelope, prepared: Prepared
+    ) -> list[Recipient]:
+        """Route ``recipients``, normalized addresses, in their order.
+
+        Raises:
+            Rejected: There are none, or the zone asked for does not exist.
+        """
+        if not recipients:
+            raise Rejected(_NO_RECIPIENTS)
+        found = self.router.for_message(self._facts(envelope, prepared))
+        if isinstance(found, UnknownZone):
+            raise Rejected(
+                _NO_ZONE, detail=found.name[:80], pointer="/headers/X-Sending-Zone"
+            )
+        routed = []
+        for address in recipients:
+            domain = domain_of(address)
+            routed.append(
+                Recipient(address, domain, found.choose_zone(domain).zone.name)
+            )
+        return routed
+
+    def _facts(self, envelope: Envelope, prepared: Prepared) -> RoutingFacts:
+        section = prepared.section
+        names = self.router.header_names
+        header = [
+            (name, value)
+            for name, _ in section.fields()
+            if name in names
+            for value in section.get_all(name)
+        ]
+        return RoutingFacts(
+            sender_domain=domain_of(envelope.reverse_path),
+            origin=_address(envelope.origin),
+            requested_zone=envelope.requested_zone or prepared.requested_zone,
+            header=header,
+            may_choose=self._may_choose(envelope.interface),
+        )
+
+    def _may_choose(self, interface: str) -> bool:
+        if interface == API_INTERFACE:
+            return True
+        configured = self.config.interfaces.get(interface)
+        return configured is not None and configured.allow_routing_headers
+
+
+def _address(text: str | None) -> IPAddress | None:
+    return ipaddress.ip_address(text) if text else None

@@ -1,0 +1,1 @@
+"""Messages as values: addresses, headers, bodies and envelopes; no I/O."""

@@ -1,0 +1,31 @@
+"""Who a message is from, who it goes to, and how it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """The facts of one submission that are not in the message itself.
+
+    A null reverse path is the empty string. `from_header` says that the
+    reverse path and the recipients here are not known yet: intake takes them
+    from the header section once it has come in.
+    """
+
+    reverse_path: str
+    recipients: tuple[str, ...]
+    interface: str
+    protocol: str
+    received_at: datetime
+    session_id: str
+    origin: str | None = None
+    origin_host: str | None = None
+    helo: str | None = None
+    user: str | None = None
+    smtputf8: bool = False
+    body_8bit: bool = False
+    requested_zone: str | None = None
+    from_header: bool = False

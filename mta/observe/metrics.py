@@ -1,0 +1,103 @@
+"""Prometheus metrics: ZoneMTA's names for its dashboards, ``mta_*`` for the new.
+
+No label carries a recipient domain or anything else that grows with the mail.
+With ``PROMETHEUS_MULTIPROC_DIR`` set, as ``mta up`` does, the API's ``/metrics``
+sums all processes of the machine; gauges are set by one process only.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from mta.delivery import LIVE, DeliveryState, Outcome
+
+DELIVERY_STATUS = Counter(
+    "zonemta_delivery_status",
+    "Outcomes of attempts; status and result say the same.",
+    ["zone", "status", "result"],
+)
+MESSAGE_PUSH = Counter(
+    "zonemta_message_push", "Messages taken in, or refused, at a door.", ["result"]
+)
+MESSAGE_DROP = Counter(
+    "zonemta_message_drop", "Bodies removed because their intake did not end well."
+)
+CONNECTION_REUSES = Counter(
+    "zonemta_connection_reuses", "Transactions on a session that was open already."
+)
+QUEUE_SIZE = Gauge(
+    "zonemta_queue_size",
+    "Deliveries waiting.",
+    ["type"],
+    multiprocess_mode="mostrecent",
+)
+
+MESSAGES_RECEIVED = Counter(
+    "mta_messages_received", "Messages per door.", ["interface", "result"]
+)
+MESSAGE_BYTES = Histogram(
+    "mta_message_bytes",
+    "Size of accepted messages.",
+    buckets=[1024 * 4**n for n in range(10)],
+)
+DELIVERY_LATENCY = Histogram(
+    "mta_delivery_latency_seconds",
+    "From acceptance to the final outcome.",
+    ["zone"],
+    buckets=[0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 1800, 7200, 86400],
+)
+QUEUE_DELIVERIES = Gauge(
+    "mta_queue_deliveries",
+    "Deliveries by state.",
+    ["state"],
+    multiprocess_mode="mostrecent",
+)
+BROKER_DEPTH = Gauge(
+    "mta_broker_tasks",
+    "Celery messages waiting in the broker.",
+    ["zone"],
+    multiprocess_mode="mostrecent",
+)
+RINGS = Counter(
+    "mta_doorbells", "Doorbells published.", ["zone", "by"]
+)  # by: intake, scheduler
+DOORBELL_FAILURES = Counter(
+    "mta_doorbell_failures", "Doorbells whose publishing failed; repaired later."
+)
+ECHOES = Counter("mta_doorbell_echoes", "Doorbells that found nothing to do.")
+LOST_CLAIMS = Counter(
+    "mta_claims_lost", "Settlements that came too late to count.", ["zone"]
+)
+SCHEDULER_TICK = Histogram(
+    "mta_scheduler_tick_seconds",
+    "Time of one tick of the scheduler.",
+    buckets=[0.005, 0.02, 0.05, 0.1, 0.25, 1, 5],
+)
+
+_STATUS = {
+    DeliveryState.DELIVERED: "delivered",
+    DeliveryState.DEFERRED: "deferred",
+    DeliveryState.BOUNCED: "rejected",
+    DeliveryState.EXPIRED: "rejected",
+}
+
+
+def count_outcome(zone: str, outcome: Outcome, *, latency_s: float) -> None:
+    """Count one settled attempt."""
+    status = _STATUS.get(outcome.state, "unknown")
+    DELIVERY_STATUS.labels(zone, status, status).inc()
+    if outcome.state.is_terminal:
+        DELIVERY_LATENCY.labels(zone).observe(latency_s)
+
+
+def show_queue(counts: dict[DeliveryState, int]) -> None:
+    """Set the queue's gauges; only the leading scheduler does."""
+    for state in LIVE:
+        QUEUE_DELIVERIES.labels(state.value).set(counts.get(state, 0))
+    deferred = counts.get(DeliveryState.DEFERRED, 0)
+    waiting = sum(counts.get(state, 0) for state in LIVE) - deferred
+    QUEUE_SIZE.labels("queued").set(waiting)
+    QUEUE_SIZE.labels("deferred").set(deferred)
+
+
+def serve(host: str, port: int) -> None:
+    """Answer ``/metrics`` of this process alone, in a thread of its own."""
+    start_http_server(port, addr=host)

@@ -1,0 +1,1 @@
+"""What API, dashboard and command line share: looking at the queue."""

@@ -1,0 +1,1 @@
+"""Pure decisions over values: each takes facts and returns its result and reason."""

@@ -1,0 +1,1 @@
+"""The outbound network: names, sockets, sessions, and one attempt over them."""

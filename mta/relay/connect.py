@@ -1,0 +1,93 @@
+"""From a target to an open session: dial, greeting, EHLO, TLS."""
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mta.config.zones import PoolAddress
+from mta.errors import AttemptFailed
+from mta.relay.dial import dial
+from mta.relay.failures import TlsFailed
+from mta.relay.hosts import Target
+from mta.relay.session import Session
+from mta.relay.wire import Timeouts
+
+log = logging.getLogger(__name__)
+
+
+def make_tls_context() -> ssl.SSLContext:
+    """Build the context for TLS with whoever answers (RFC 7435).
+
+    Nothing is verified: the alternative is clear text, not another server.
+    Nothing below TLS 1.2 is spoken (RFC 8996); who cannot do that hears us in
+    clear.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """Opens sessions.
+
+    Attributes:
+        hostname: What we call ourselves where the source address has no name.
+    """
+
+    hostname: str
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    tls: ssl.SSLContext = field(default_factory=make_tls_context)
+    monotonic: Callable[[], float] = time.monotonic
+
+    def connect(
+        self, target: Target, source: PoolAddress | None, *, ignore_tls: bool
+    ) -> Session:
+        """Open a session with ``target``; TLS if it can, in clear if that fails.
+
+        Raises:
+            AttemptFailed: the session did not come about.
+        """
+        try:
+            return self._open(target, source, None if ignore_tls else self.tls)
+        except TlsFailed as failure:
+            log.info(
+                "tls failed, retried in clear host=%s address=%s (%s)",
+                target.host,
+                target.address,
+                failure.reply,
+            )
+            return self._open(target, source, None)
+
+    def _open(
+        self, target: Target, source: PoolAddress | None, tls: ssl.SSLContext | None
+    ) -> Session:
+        try:
+            sock = dial(
+                target.address,
+                target.port,
+                source=source,
+                timeout=self.timeouts.connect,
+            )
+        except AttemptFailed as failure:
+            failure.host = target.host
+            raise
+        session = Session(
+            sock,
+            host=target.host,
+            address=str(target.address),
+            source=sock.getsockname()[0],
+            ehlo_name=(source.name if source else None) or self.hostname,
+            timeouts=self.timeouts,
+            monotonic=self.monotonic,
+        )
+        try:
+            session.open(tls)
+        except BaseException:
+            session.close()
+            raise
+        return session

@@ -1,0 +1,182 @@
+"""From a recipient's domain to the addresses to try, best first.
+
+The only place that turns names into addresses to dial, and so the only one that
+has to refuse those that DNS must not send us to. Names are looked up as they are
+needed: while the first host answers, nobody asks about the tenth.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from itertools import islice
+from typing import Protocol
+
+from mta.config.zones import DnsConfig, HostPort, IPAddress, Zone
+from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
+from mta.policy.targets import (
+    MAX_ADDRESSES,
+    MX,
+    is_refused_address,
+    order_targets,
+    parse_literal,
+)
+from mta.reply import make_reply
+
+SMTP_PORT = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to try.
+
+    Attributes:
+        host: Its name; the address in text if it has none.
+    """
+
+    host: str
+    address: IPAddress
+    port: int
+
+
+class Names(Protocol):
+    """The part of the resolver that is needed here."""
+
+    def find_mx(self, domain: str) -> tuple[MX, ...]: ...
+
+    def find_addresses(
+        self, host: str, *, ignore_ipv6: bool = False, prefer_ipv6: bool = False
+    ) -> tuple[IPAddress, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFinder:
+    """Finds where to deliver.
+
+    Attributes:
+        own_names: Names under which others reach us, for loops.
+        own_addresses: Our addresses as seen from outside, likewise.
+        sandbox: If given, everything goes there and nowhere else.
+    """
+
+    names: Names
+    dns: DnsConfig
+    shuffle: Callable[[Sequence[MX]], Sequence[MX]]
+    own_names: frozenset[str] = frozenset()
+    own_addresses: frozenset[IPAddress] = frozenset()
+    sandbox: HostPort | None = None
+
+    def destination(self, zone: Zone, domain: str) -> str:
+        """Name what deliveries must have in common to share a session."""
+        if self.sandbox is not None:
+            return f"{self.sandbox.host}:{self.sandbox.port}"
+        return f"{zone.host or domain}:{zone.port}"
+
+    def find_targets(self, zone: Zone, domain: str) -> Iterator[Target]:
+        """Yield the places to try, at least one, best first.
+
+        Args:
+            domain: The recipient's: a lower-case A-label or an address literal.
+
+        Raises:
+            PermanentFailure: there is nowhere to go.
+            TransientFailure: that could not be found out.
+        """
+        return islice(self._find_targets(zone, domain), MAX_ADDRESSES)
+
+    def _find_targets(self, zone: Zone, domain: str) -> Iterator[Target]:
+        if self.sandbox is not None:
+            yield from self._resolve_trusted(zone, self.sandbox.host, self.sandbox.port)
+        elif zone.host is not None:
+            yield from self._resolve_trusted(zone, zone.host, zone.port)
+        else:
+            yield from self._resolve_all(zone, domain)
+
+    def _resolve_trusted(self, zone: Zone, host: str, port: int) -> Iterator[Target]:
+        """A host that the operator named may be anywhere, also within the site."""
+        address = _parse_address(host)
+        found = (address,) if address else self._find_addresses(zone, host)
+        for address in found:
+            yield Target(host, address, port)
+
+    def _resolve_all(self, zone: Zone, domain: str) -> Iterator[Target]:
+        failures: list[AttemptFailed] = []
+        has_found = False
+        for host, find in self._hosts(zone, domain):
+            try:
+                found = self._without_refused(zone, host, find())
+            except AttemptFailed as failure:
+                failures.append(failure)
+                continue
+            for address in found:
+                has_found = True
+                yield Target(host, address, zone.port)
+        if not has_found:
+            # One that may yet be found outweighs those that cannot.
+            later = (f for f in failures if isinstance(f, TransientFailure))
+            raise next(later, failures[0])
+
+    def _hosts(
+        self, zone: Zone, domain: str
+    ) -> Iterator[tuple[str, Callable[[], Sequence[IPAddress]]]]:
+        try:
+            literal = parse_literal(domain)
+        except ValueError as error:
+            reply = make_reply(550, "5.1.2", f"DNS Error: {error}")
+            raise PermanentFailure(reply, category="dns") from error
+        if literal is not None:
+            yield str(literal), lambda: (literal,)
+            return
+        hosts = order_targets(
+            domain,
+            self.names.find_mx(domain),
+            own_names=self.own_names,
+            shuffle=self.shuffle,
+        )
+        for host in hosts:
+            yield host, partial(self._find_addresses, zone, host)
+
+    def _find_addresses(self, zone: Zone, host: str) -> Sequence[IPAddress]:
+        return self.names.find_addresses(
+            host,
+            ignore_ipv6=_either(zone.ignore_ipv6, self.dns.ignore_ipv6),
+            prefer_ipv6=_either(zone.prefer_ipv6, self.dns.prefer_ipv6),
+        )
+
+    def _without_refused(
+        self, zone: Zone, host: str, addresses: Sequence[IPAddress]
+    ) -> list[IPAddress]:
+        """Drop what DNS may not send us to; asked anew after each resolution."""
+        block_local = _either(
+            zone.block_local_addresses, self.dns.block_local_addresses
+        )
+        kept = [
+            address
+            for address in addresses
+            if not is_refused_address(
+                address,
+                block_local=block_local,
+                allowed=self.dns.allow_addresses,
+                own_addresses=self.own_addresses,
+            )
+        ]
+        if not kept:
+            text = f"DNS Error: {host} is at an address where no mail is sent"
+            raise PermanentFailure(
+                make_reply(550, "5.4.4", text),
+                category="dns",
+                host=host,
+                address=str(addresses[0]),
+            )
+        return kept
+
+
+def _either(own: bool | None, general: bool) -> bool:
+    return general if own is None else own
+
+
+def _parse_address(host: str) -> IPAddress | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,261 @@
+"""Our own stub resolver: MX, addresses and names from the operator's nameservers.
+
+It asks, checks and remembers; what the records mean is `policy.targets`' affair.
+It never calls libc, whose lookups would block every greenlet, and asks each
+question once however many wait for the answer.
+
+RFC 1034 §5.3.1 (stub), RFC 2308 (negative answers), RFC 5452 (random ids and
+ports; answers from elsewhere do not count), RFC 7766 (TCP after truncation),
+RFC 9520 (failures are remembered, briefly).
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from ipaddress import ip_address
+from itertools import cycle, islice
+from typing import Literal, cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdata
+import dns.rdatatype
+import dns.resolver
+import dns.reversename
+
+from mta.config.zones import HostPort, IPAddress
+from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
+from mta.policy.targets import MAX_ADDRESSES, MX
+from mta.reply import make_reply
+from mta.store.cache import SharedCache
+
+MAX_ENTRIES = 10_000
+MAX_RECORDS = 100  # of one answer; a domain with more has no use for them
+MAX_CHAIN = 8  # aliases we follow from answer to answer
+ROUNDS = 3  # over all nameservers
+FAILURE_TTL = timedelta(seconds=5)  # RFC 9520 §3.2: at least 1 s, at most 5 min
+PAYLOAD_BYTES = 1232  # of UDP: passes every path unfragmented (DNS flag day 2020)
+FIRST_WAIT_S = 2.0  # for one nameserver; later rounds wait longer
+
+Exchange = Callable[[dns.message.Message, HostPort, float], dns.message.Message]
+Record = MX | IPAddress | str
+Kind = Literal["A", "AAAA", "MX", "PTR"]
+
+# Host names as DNS may give them: letters, digits, hyphen, and the underscore that
+# real names have.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
+
+
+class Finding(Enum):
+    """What came of a question."""
+
+    RECORDS = "records"
+    NO_DATA = "no such record"
+    NO_NAME = "no such name"
+    FAILED = "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; ``problem`` says in words why there was none."""
+
+    finding: Finding
+    records: tuple[Record, ...] = ()
+    problem: str = ""
+
+
+def ask(
+    query: dns.message.Message, server: HostPort, timeout_s: float
+) -> dns.message.Message:
+    """Ask one nameserver over UDP, and over TCP if the answer did not fit."""
+    response, _ = dns.query.udp_with_fallback(
+        query,
+        server.host,
+        timeout=timeout_s,
+        port=server.port,
+        ignore_unexpected=True,
+        ignore_errors=True,
+    )
+    return response
+
+
+def system_nameservers() -> tuple[HostPort, ...]:
+    """Read resolv.conf; as resolv.conf(5) has it, loopback if that names no server."""
+    try:
+        found = dns.resolver.Resolver(configure=True).nameservers
+    except dns.resolver.NoResolverConfiguration:
+        found = []
+    # A zone index, as in fe80::1%eth0, is for the system's own calls only.
+    hosts = [host for host in map(str, found) if "%" not in host]
+    return tuple(HostPort(host=host, port=53) for host in hosts or ["127.0.0.1"])
+
+
+class Resolver:
+    """Finds where mail goes, with a cache shared by all who use it.
+
+    Args:
+        nameservers: Asked in turn; none means those of the system.
+        timeout: For one question, all nameservers and repetitions together.
+        cache_ttl: Upper limit of the records' own times to live.
+    """
+
+    def __init__(
+        self,
+        nameservers: Sequence[HostPort],
+        *,
+        timeout: timedelta,
+        cache_ttl: timedelta,
+        exchange: Exchange = ask,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._nameservers = tuple(nameservers) or system_nameservers()
+        self._timeout_s = timeout.total_seconds()
+        self._max_ttl_s = cache_ttl.total_seconds()
+        self._exchange = exchange
+        self._monotonic = monotonic
+        self._cache: SharedCache[tuple[str, Kind], Answer] = SharedCache(
+            max_entries=MAX_ENTRIES, monotonic=monotonic
+        )
+
+    def find_mx(self, domain: str) -> tuple[MX, ...]:
+        """Return the domain's MX records in no order; none if it has none.
+
+        Args:
+            domain: An A-label; not an address literal.
+
+        Raises:
+            PermanentFailure: there is no such domain.
+            TransientFailure: nobody could tell.
+        """
+        answer = self._find(domain, "MX")
+        if answer.finding is Finding.NO_NAME:
+            text = f"DNS Error: domain {domain} does not exist"
+            raise PermanentFailure(make_reply(550, "5.1.2", text), category="dns")
+        if answer.finding is Finding.FAILED:
+            raise _unknown(domain, "MX", answer)
+        return cast("tuple[MX, ...]", answer.records)
+
+    def find_addresses(
+        self, host: str, *, ignore_ipv6: bool = False, prefer_ipv6: bool = False
+    ) -> tuple[IPAddress, ...]:
+        """Return the host's addresses, one family after the other; at least one.
+
+        Raises:
+            PermanentFailure: the host has no address.
+            TransientFailure: nobody could tell.
+        """
+        kinds: list[Kind] = ["A"] if ignore_ipv6 else ["A", "AAAA"]
+        if prefer_ipv6:
+            kinds.reverse()
+        found: list[IPAddress] = []
+        failure: AttemptFailed | None = None
+        for kind in kinds:
+            answer = self._find(host, kind)
+            # Some nameservers deny the name where they only lack the record, so the
+            # other family is asked whatever this one said.
+            if answer.finding is Finding.FAILED:
+                failure = _unknown(host, kind, answer)
+            found += cast("tuple[IPAddress, ...]", answer.records)
+        if found:
+            return tuple(dict.fromkeys(found))[:MAX_ADDRESSES]
+        text = f"DNS Error: host {host} has no address"
+        no_address = PermanentFailure(make_reply(550, "5.4.4", text), category="dns")
+        raise failure or no_address
+
+    def find_ptr(self, address: IPAddress) -> str | None:
+        """Return the name that DNS has for an address, or None for any reason."""
+        name = dns.reversename.from_address(str(address)).to_text(omit_final_dot=True)
+        records = self._find(name, "PTR").records
+        return cast("str", records[0]) if records else None
+
+    def _find(self, name: str, kind: Kind) -> Answer:
+        name = name.lower()
+        return self._cache.get((name, kind), lambda: self._look_up(name, kind))
+
+    def _look_up(self, name: str, kind: Kind) -> tuple[Answer, float]:
+        if not _NAME.fullmatch(name) or len(name) > 253:
+            return Answer(Finding.NO_NAME), 0.0
+        deadline = self._monotonic() + self._timeout_s
+        target = dns.name.from_text(name)
+        ttl_s = self._max_ttl_s
+        for _ in range(MAX_CHAIN):
+            response = self._ask_all(target, kind, deadline)
+            if isinstance(response, str):
+                return _failed(response)
+            try:
+                result = response.resolve_chaining()
+            except dns.exception.DNSException as error:
+                return _failed(f"bad answer: {type(error).__name__}")
+            ttl_s = min(ttl_s, result.minimum_ttl)
+            if result.answer is not None:
+                records = islice(_read(result.answer, kind), MAX_RECORDS)
+                return Answer(Finding.RECORDS, tuple(records)), ttl_s
+            if response.rcode() == dns.rcode.NXDOMAIN:
+                return Answer(Finding.NO_NAME), ttl_s
+            if result.canonical_name == target:
+                return Answer(Finding.NO_DATA), ttl_s
+            # The nameserver left it to us to follow the alias.
+            target = result.canonical_name
+        return _failed("too many aliases")
+
+    def _ask_all(
+        self, target: dns.name.Name, kind: Kind, deadline: float
+    ) -> dns.message.QueryMessage | str:
+        """Ask until one nameserver answers; return the last problem if none does."""
+        problem = "timed out"
+        use_edns = True
+        turns = islice(cycle(self._nameservers), ROUNDS * len(self._nameservers))
+        for turn, server in enumerate(turns):
+            left = deadline - self._monotonic()
+            if left <= 0:
+                break
+            wait = FIRST_WAIT_S * (1 + turn // len(self._nameservers))
+            query = dns.message.make_query(
+                target,
+                kind,
+                use_edns=0 if use_edns else False,
+                payload=PAYLOAD_BYTES if use_edns else None,
+            )
+            try:
+                response = self._exchange(query, server, min(left, wait))
+            except dns.exception.Timeout:
+                continue
+            except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
+                problem = f"{type(error).__name__}"
+                continue
+            rcode = response.rcode()
+            if rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                return cast("dns.message.QueryMessage", response)
+            use_edns = use_edns and rcode != dns.rcode.FORMERR  # RFC 6891 §7
+            problem = dns.rcode.to_text(rcode)
+        return problem
+
+
+def _read(rrset: Iterable[dns.rdata.Rdata], kind: Kind) -> Iterator[Record]:
+    for rdata in rrset:
+        if kind in ("A", "AAAA"):
+            yield ip_address(rdata.to_text())
+        elif kind == "MX":
+            host = rdata.exchange.to_text(omit_final_dot=True)  # type: ignore[attr-defined]
+            yield MX(rdata.preference, host.lower() or ".")  # type: ignore[attr-defined]
+        else:
+            name = rdata.to_text().rstrip(".")
+            if _NAME.fullmatch(name):
+                yield name
+
+
+def _failed(problem: str) -> tuple[Answer, float]:
+    return Answer(Finding.FAILED, problem=problem), FAILURE_TTL.total_seconds()
+
+
+def _unknown(name: str, kind: Kind, answer: Answer) -> TransientFailure:
+    # RFC 3463 §3.5: X.4.3, directory server failure.
+    text = f"DNS Error: {kind} of {name} not found out ({answer.problem})"
+    return TransientFailure(make_reply(450, "4.4.3", text), category="dns")

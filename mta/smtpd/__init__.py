@@ -1,0 +1,1 @@
+"""The SMTP door: listening sockets, and the session behind each of them."""

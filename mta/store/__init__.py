@@ -1,0 +1,1 @@
+"""The record: MongoDB and GridFS behind small classes."""

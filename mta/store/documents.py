@@ -1,0 +1,236 @@
+"""Values to documents and back: alone knows the names of the fields.
+
+``deliveries``: ``_id message seq zone domain recipient state priority created_at
+due_at give_up_at ring_at rung_at rings claims attempts owner lease_until log
+finished_at expires_at``.
+
+``messages``: ``_id envelope header body recipients zones count created_at
+give_up_at expand_at sweep_at sweeps expires_at message_id subject``. ``recipients``
+is for expansion only: no delivery ever reads it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson.binary import Binary
+
+from mta.delivery import Delivery, DeliveryState, Outcome, delivery_id
+from mta.mail.envelope import Envelope
+from mta.reply import make_reply
+from mta.store.mongo import Document
+
+TEXT_KEPT = 1_000  # characters of a reply's text
+LOG_KEPT = 60  # outcomes kept with a row; the schedule has 17 deferrals by default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What was learned of a body while it was stored.
+
+    Attributes:
+        size: Bytes, after line ends became CRLF.
+        hash: Base64 SHA-256 of the relaxed canonical body (RFC 6376 §3.4.4).
+        md5: Hex digest of the stored bytes.
+        is_8bit: Some byte is above 127.
+    """
+
+    size: int
+    hash: str
+    md5: str
+    is_8bit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """An accepted message without its recipients: what its deliveries share."""
+
+    id: str
+    envelope: Envelope
+    header: bytes
+    body: Body
+    message_id: str
+    subject: str
+    created_at: datetime
+    give_up_at: datetime
+    recipient_count: int
+    has_content: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes of header and body together, the empty line between included."""
+        return len(self.header) + 2 + self.body.size
+
+    @property
+    def needs_utf8(self) -> bool:
+        """The header holds raw UTF-8 (RFC 6532); addresses are seen to elsewhere."""
+        return not self.header.isascii()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One routed recipient of a message."""
+
+    address: str
+    domain: str
+    zone: str
+
+
+ENVELOPE_FIELDS = (
+    "reverse_path",
+    "interface",
+    "protocol",
+    "received_at",
+    "session_id",
+    "origin",
+    "origin_host",
+    "helo",
+    "user",
+    "smtputf8",
+    "body_8bit",
+)
+
+
+def envelope_document(envelope: Envelope) -> Document:
+    return {name: getattr(envelope, name) for name in ENVELOPE_FIELDS}
+
+
+def to_envelope(document: Document) -> Envelope:
+    """The recipients are left out: see ``StoredMessage``."""
+    known = {name: document[name] for name in ENVELOPE_FIELDS if name in document}
+    return Envelope(recipients=(), **known)
+
+
+def message_document(
+    message: StoredMessage, recipients: list[Recipient], *, expand_at: datetime
+) -> Document:
+    zones = [recipient.zone for recipient in recipients]
+    return {
+        "_id": message.id,
+        "envelope": envelope_document(message.envelope),
+        "header": Binary(message.header),
+        "body": {
+            "size": message.body.size,
+            "hash": message.body.hash,
+            "md5": message.body.md5,
+            "is_8bit": message.body.is_8bit,
+        },
+        "recipients": [recipient.address for recipient in recipients],
+        "domains": [recipient.domain for recipient in recipients],
+        # Nearly always one zone for all: then it is said once.
+        "zones": zones if len(set(zones)) > 1 else zones[0],
+        "count": len(recipients),
+        "message_id": message.message_id,
+        "subject": message.subject,
+        "created_at": message.created_at,
+        "give_up_at": message.give_up_at,
+        "expand_at": expand_at,
+        "sweeps": 0,
+    }
+
+
+def to_message(document: Document) -> StoredMessage:
+    return StoredMessage(
+        id=document["_id"],
+        envelope=to_envelope(document["envelope"]),
+        header=bytes(document["header"]),
+        body=Body(**document["body"]),
+        message_id=document["message_id"],
+        subject=document["subject"],
+        created_at=document["created_at"],
+        give_up_at=document["give_up_at"],
+        recipient_count=document["count"],
+        has_content="swept_at" not in document,
+    )
+
+
+def to_recipients(document: Document) -> list[Recipient]:
+    """The recipients of a whole ``messages`` document, in order."""
+    zones = document["zones"]
+    if isinstance(zones, str):
+        zones = [zones] * len(document["recipients"])
+    triples = zip(document["recipients"], document["domains"], zones, strict=True)
+    return [Recipient(*triple) for triple in triples]
+
+
+def delivery_document(
+    message: StoredMessage,
+    number: int,
+    recipient: Recipient,
+    *,
+    ring_at: datetime,
+    rung_at: datetime | None,
+) -> Document:
+    """The row of the ``number``-th recipient (from 1) of a message, just queued."""
+    return {
+        "_id": delivery_id(message.id, number),
+        "message": message.id,
+        "zone": recipient.zone,
+        "domain": recipient.domain,
+        "recipient": recipient.address,
+        "state": DeliveryState.QUEUED.value,
+        "priority": 0,
+        "created_at": message.created_at,
+        "due_at": message.created_at,
+        "give_up_at": message.give_up_at,
+        "ring_at": ring_at,
+        "rung_at": rung_at,
+        "rings": 0,
+        "claims": 0,
+        "attempts": 0,
+        "log": [],
+    }
+
+
+def to_delivery(document: Document) -> Delivery:
+    return Delivery(
+        id=document["_id"],
+        message_id=document["message"],
+        zone=document["zone"],
+        recipient=document["recipient"],
+        domain=document["domain"],
+        state=DeliveryState(document["state"]),
+        created_at=document["created_at"],
+        due_at=document["due_at"],
+        give_up_at=document["give_up_at"],
+        priority=document["priority"],
+        claims=document["claims"],
+        attempts=document["attempts"],
+        owner=document.get("owner", ""),
+        lease_until=document.get("lease_until"),
+        rung_at=document.get("rung_at"),
+        log=tuple(to_outcome(entry) for entry in document["log"]),
+    )
+
+
+def outcome_document(outcome: Outcome) -> Document:
+    """Empty facts are left out: a row may keep ``LOG_KEPT`` of these."""
+    document: dict[str, Any] = {"at": outcome.at, "state": outcome.state.value}
+    document["code"] = outcome.code
+    if outcome.status:
+        document["status"] = outcome.status
+    document["text"] = outcome.text[:TEXT_KEPT]
+    for name in OUTCOME_FACTS:
+        if value := getattr(outcome, name):
+            document[name] = value
+    return document
+
+
+OUTCOME_FACTS = (
+    "category",
+    "host",
+    "address",
+    "source",
+    "duration_ms",
+    "attempt",
+    "due_at",
+    "tls",
+)
+
+
+def to_outcome(document: Document) -> Outcome:
+    facts = {name: document[name] for name in OUTCOME_FACTS if name in document}
+    status = document.get("status")
+    reply = make_reply(document["code"], status, document["text"])
+    state = DeliveryState(document["state"])
+    return Outcome(at=document["at"], state=state, reply=reply, **facts)

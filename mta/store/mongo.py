@@ -1,0 +1,136 @@
+"""The connection to MongoDB, the indexes as data, and one border for its errors.
+
+Everything a 250 or a settlement rests on is written through ``durable``: a
+majority has it in its journal, whatever the server's defaults say.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from pymongo import ASCENDING, IndexModel, MongoClient, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from mta.errors import StoreUnavailable
+
+Document: TypeAlias = dict[str, Any]
+Mongo: TypeAlias = Database[Document]
+Documents: TypeAlias = Collection[Document]
+
+DEFAULT_DATABASE = "mta"
+DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
+
+MESSAGES = "messages"
+DELIVERIES = "deliveries"
+LEADERS = "leaders"
+SPOOL_BUCKET = "mail"
+INBOX_BUCKET = "inbox"
+
+# Partial indexes hold only the rows somebody still has to look at, so a million
+# finished deliveries cost the scheduler nothing.
+INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
+    DELIVERIES: (
+        IndexModel(
+            [("zone", ASCENDING), ("ring_at", ASCENDING)],
+            name="ring",
+            partialFilterExpression={"ring_at": {"$exists": True}},
+        ),
+        IndexModel([("message", ASCENDING), ("state", ASCENDING)], name="message"),
+        IndexModel(
+            [("state", ASCENDING), ("zone", ASCENDING), ("domain", ASCENDING)],
+            name="state",
+        ),
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ),
+    MESSAGES: (
+        IndexModel(
+            [("expand_at", ASCENDING)],
+            name="expand",
+            partialFilterExpression={"expand_at": {"$exists": True}},
+        ),
+        IndexModel(
+            [("sweep_at", ASCENDING)],
+            name="sweep",
+            partialFilterExpression={"sweep_at": {"$exists": True}},
+        ),
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ),
+    # The GridFS specification wants (files_id, n); the TTLs are the backstop that
+    # collects what a crash between body and message left.
+    f"{SPOOL_BUCKET}.chunks": (
+        IndexModel([("files_id", ASCENDING), ("n", ASCENDING)], unique=True),
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ),
+    f"{SPOOL_BUCKET}.files": (
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ),
+    f"{INBOX_BUCKET}.chunks": (
+        IndexModel([("files_id", ASCENDING), ("n", ASCENDING)], unique=True),
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ),
+    f"{INBOX_BUCKET}.files": (
+        IndexModel([("metadata.recipients", ASCENDING)], name="recipients"),
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ),
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def connect(uri: str, *, name: str) -> Mongo:
+    """Open the database of ``uri`` (``mta`` if it names none); connects lazily.
+
+    One client per process, made after any fork and after monkey patching.
+
+    Args:
+        name: This process's name, shown by the server's ``currentOp``.
+    """
+    client: MongoClient[Document] = MongoClient(
+        uri,
+        appname=name,
+        tz_aware=True,
+        retryWrites=True,
+        maxPoolSize=50,
+        waitQueueTimeoutMS=5_000,
+        serverSelectionTimeoutMS=8_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=20_000,
+    )
+    return client.get_default_database(DEFAULT_DATABASE)
+
+
+def durable(db: Mongo, name: str) -> Documents:
+    """A collection whose writes are acknowledged by a majority's journal."""
+    return db.get_collection(name, write_concern=DURABLE)
+
+
+def ensure_indexes(db: Mongo) -> None:
+    """Create what is missing of ``INDEXES``; harmless to repeat."""
+    with store_errors():
+        for collection, indexes in INDEXES.items():
+            db[collection].create_indexes(list(indexes))
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn MongoDB's failures into ``StoreUnavailable``."""
+    try:
+        yield
+    except PyMongoError as error:
+        # A WTimeoutError among them: the write may be stored, but is not promised.
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a store's method under ``store_errors``."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with store_errors():
+            return function(*args, **kwargs)
+
+    return call

@@ -1,0 +1,185 @@
+"""The composition root: builds stores and adapters and hands them over.
+
+The only reader of the clock, and the only place where rooms meet. Build once per
+process, after monkey patching and after any fork.
+"""
+
+import functools
+import os
+import random
+import secrets
+import socket
+from datetime import UTC, datetime
+
+from flask import Flask
+
+from mta.api.app import create_app
+from mta.config.settings import Settings
+from mta.config.zones import Config
+from mta.intake.accept import Intake
+from mta.intake.expand import Expander
+from mta.intake.ids import MessageIds
+from mta.intake.route import Routing
+from mta.operate.look import Look
+from mta.policy.routing import Router
+from mta.relay.connect import Connector
+from mta.relay.hosts import TargetFinder
+from mta.relay.pool import SessionPool
+from mta.relay.relay import Relay
+from mta.relay.resolver import Resolver
+from mta.relay.wire import Timeouts
+from mta.store.deliveries import Deliveries
+from mta.store.inbox import Inbox
+from mta.store.leader import Leadership
+from mta.store.messages import Messages
+from mta.store.mongo import SPOOL_BUCKET, Mongo, connect, ensure_indexes
+from mta.store.spool import Spool
+from mta.worker.attempt import Attempts
+from mta.worker.celery import app
+from mta.worker.doorbell import MAINTENANCE_QUEUE, Doorbell
+from mta.worker.leases import Leases
+from mta.worker.library import Library
+from mta.worker.scheduler import Scheduler
+from mta.worker.sweep import Sweeper
+
+DEFAULT_MONGO_URI = "mongodb://127.0.0.1:27017/mta"
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@functools.cache
+def open_database(settings: Settings) -> Mongo:
+    """Connect, lazily, to the database of ``MTA_MONGO_URI``; one client a process."""
+    name = f"mta {settings.process_name}"
+    return connect(settings.mongo_uri or DEFAULT_MONGO_URI, name=name)
+
+
+def prepare_database(settings: Settings) -> None:
+    """Create the indexes; every process may do it at its start.
+
+    Raises:
+        StoreUnavailable: MongoDB does not answer.
+    """
+    ensure_indexes(open_database(settings))
+
+
+def build_intake(settings: Settings, config: Config) -> Intake:
+    """What both doors hand their messages to."""
+    db = open_database(settings)
+    messages = Messages(db)
+    deliveries = Deliveries(db, lease=config.queue.lease)
+    return Intake(
+        config=config,
+        hostname=settings.hostname,
+        ids=MessageIds(),
+        routing=Routing(config, Router(config)),
+        spool=Spool(db, SPOOL_BUCKET),
+        messages=messages,
+        expander=Expander(deliveries, messages, Doorbell(app, by="intake")),
+        now=utc_now,
+    )
+
+
+def build_look(settings: Settings, config: Config) -> Look:
+    """Read access for API, dashboard and command line."""
+    db = open_database(settings)
+    doorbell = Doorbell(app, by="nobody")
+    return Look(
+        config=config,
+        db=db,
+        messages=Messages(db),
+        deliveries=Deliveries(db, lease=config.queue.lease),
+        spool=Spool(db, SPOOL_BUCKET),
+        ask_broker=lambda: doorbell.depth(MAINTENANCE_QUEUE) is not None,
+    )
+
+
+def build_inbox(settings: Settings) -> Inbox:
+    """The sandbox's inbox."""
+    return Inbox(open_database(settings))
+
+
+def build_api(settings: Settings, config: Config) -> Flask:
+    """The HTTP API with the dashboard."""
+    return create_app(
+        config=config,
+        settings=settings,
+        intake=build_intake(settings, config),
+        look=build_look(settings, config),
+        inbox=build_inbox(settings) if settings.sandbox else None,
+        now=utc_now,
+    )
+
+
+def build_attempts(settings: Settings, config: Config) -> Attempts:
+    """What a worker's deliveries are tried with."""
+    db = open_database(settings)
+    deliveries = Deliveries(db, lease=config.queue.lease)
+    return Attempts(
+        config=config,
+        deliveries=deliveries,
+        library=Library(Messages(db), Spool(db, SPOOL_BUCKET)),
+        leases=Leases(deliveries),
+        relay=build_relay(settings, config),
+        owner=owner_name(),
+        now=utc_now,
+    )
+
+
+def build_relay(settings: Settings, config: Config) -> Relay:
+    """The outbound network."""
+    timeouts = Timeouts()
+    dns = config.dns
+    resolver = Resolver(dns.nameservers, timeout=dns.timeout, cache_ttl=dns.cache_ttl)
+    ours = [address for zone in config.zones.values() for address in zone.addresses]
+    own_names = {settings.hostname, *(address.name for address in ours if address.name)}
+    return Relay(
+        targets=TargetFinder(
+            names=resolver,
+            dns=dns,
+            shuffle=lambda records: random.sample(records, len(records)),
+            own_names=frozenset(name.lower() for name in own_names),
+            own_addresses=frozenset(address.address for address in ours),
+            sandbox=settings.sandbox,
+        ),
+        connector=Connector(hostname=settings.hostname, timeouts=timeouts),
+        pool=SessionPool(),
+        budget=timeouts.attempt,
+    )
+
+
+def build_sweeper(settings: Settings, config: Config) -> Sweeper:
+    """What the maintenance worker deletes with."""
+    db = open_database(settings)
+    return Sweeper(
+        messages=Messages(db),
+        spool=Spool(db, SPOOL_BUCKET),
+        queue=config.queue,
+        now=utc_now,
+    )
+
+
+def build_scheduler(settings: Settings, config: Config) -> Scheduler:
+    """One replica of the scheduler."""
+    db = open_database(settings)
+    messages = Messages(db)
+    deliveries = Deliveries(db, lease=config.queue.lease)
+    doorbell = Doorbell(app, by="scheduler")
+    return Scheduler(
+        deliveries=deliveries,
+        messages=messages,
+        expander=Expander(deliveries, messages, doorbell),
+        broker=doorbell,
+        leadership=Leadership(db, role="scheduler", owner=owner_name()),
+        queue=config.queue,
+        zones=[zone.name for zone in config.enabled_zones()],
+        now=utc_now,
+    )
+
+
+def owner_name() -> str:
+    """A name for this process in leases; unique over hosts and restarts."""
+    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"

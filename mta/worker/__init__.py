@@ -1,0 +1,1 @@
+"""Delivery: the Celery application, its tasks, and the scheduler that rings."""

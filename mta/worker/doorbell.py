@@ -1,0 +1,211 @@
+"""The doorbell: one Celery message per delivery. Alone knows the broker.
+
+A doorbell may be lost, late or doubled; nothing here is ever the record. Broker
+trouble is counted and forgotten: the scheduler rings again.
+
+The messages are ordinary Celery protocol-2 messages, made by ``as_task_v2`` and
+published in batches: a tenth of the cost of ``apply_async``, whose router,
+signals and results a doorbell does not need.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from amqp.exceptions import AMQPError
+from celery import Celery
+from kombu import Producer
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from mta.delivery import Delivery
+from mta.observe import metrics
+
+log = logging.getLogger(__name__)
+
+TASK = "mta.deliver"
+SWEEP_TASK = "mta.sweep"
+MAINTENANCE_QUEUE = "mta.maintenance"
+# Celery messages of one zone in the broker at once: Redis stays small, a flush
+# costs seconds, and priorities still work. The rest waits in MongoDB.
+HIGH_WATER = 5_000
+BATCH = 1_000
+# On Redis 0 is taken first and 9 last; these are also the transport's steps.
+PRIORITY_HIGH, PRIORITY_NORMAL = 0, 5
+# After a failed publish nobody waits for the broker for this long.
+PAUSE_S = 5.0
+# A depth measured this long ago is measured again.
+_DEPTH_AGE_S = 1.0
+
+# What a broker in trouble raises, whichever broker it is.
+BROKER_ERRORS = (KombuError, RedisError, AMQPError, OSError)
+
+
+class Doorbell:
+    """Publishes doorbells and says how many wait in the broker.
+
+    Args:
+        by: Who rings, for the metrics: ``intake`` or ``scheduler``.
+        monotonic: Seconds of a clock that never jumps.
+    """
+
+    def __init__(
+        self, app: Celery, *, by: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app = app
+        self._by = by
+        self._monotonic = monotonic
+        self._paused_until = 0.0
+        self._depths: dict[str, tuple[float, int]] = {}
+
+    def ring(
+        self, zone: str, deliveries: Sequence[Delivery], *, rung_at: datetime
+    ) -> int:
+        """Publish a doorbell for each delivery; all are of ``zone``.
+
+        A first doorbell is a plain task, each later one a Celery retry: its
+        ``retries`` are the attempts so far, its ``eta`` is ``due_at``.
+
+        Returns:
+            How many were published for certain; the rest is the scheduler's.
+        """
+        if not deliveries or self._is_paused():
+            return 0
+        try:
+            with self._producer() as producer:
+                for start in range(0, len(deliveries), BATCH):
+                    self._publish_batch(
+                        producer, zone, deliveries[start : start + BATCH], rung_at
+                    )
+        except BROKER_ERRORS as error:
+            self._pause(error)
+            metrics.DOORBELL_FAILURES.inc(len(deliveries))
+            return 0
+        measured_at, depth = self._depths.get(zone, (0.0, 0))
+        self._depths[zone] = (measured_at, depth + len(deliveries))
+        metrics.RINGS.labels(zone, self._by).inc(len(deliveries))
+        return len(deliveries)
+
+    def room(self, zone: str) -> int:
+        """How many more doorbells of ``zone`` the broker should hold; may be 0.
+
+        Measured at most once a second; when the broker is away, nothing fits.
+        """
+        measured_at, depth = self._depths.get(zone, (float("-inf"), 0))
+        if self._monotonic() - measured_at > _DEPTH_AGE_S:
+            measured = self.depth(zone)
+            if measured is None:
+                return 0
+            depth = measured
+            self._depths[zone] = (self._monotonic(), depth)
+        return max(0, HIGH_WATER - depth)
+
+    def depth(self, zone: str) -> int | None:
+        """Celery messages waiting on the zone's queue; None if nobody answers."""
+        if self._is_paused():
+            return None
+        try:
+            with self._producer() as producer:
+                return _queue_size(producer.channel, zone)
+        except BROKER_ERRORS as error:
+            self._pause(error)
+            return None
+
+    def oldest_rung_at(self, zone: str) -> datetime | None:
+        """When the longest waiting normal doorbell of ``zone`` was published.
+
+        Redis lists are first in, first out: what was rung before this is in the
+        list no more. None if the queue is empty or the broker cannot tell.
+        """
+        if self._is_paused():
+            return None
+        try:
+            with self._producer() as producer:
+                return _oldest_rung_at(producer.channel, zone)
+        except BROKER_ERRORS as error:
+            self._pause(error)
+            return None
+
+    def request_sweep(self) -> None:
+        """Have the maintenance worker sweep, unless it has yet to begin the last."""
+        if self.depth(MAINTENANCE_QUEUE) != 0:
+            return
+        try:
+            self._app.send_task(SWEEP_TASK, queue=MAINTENANCE_QUEUE, retry=False)
+        except BROKER_ERRORS as error:
+            self._pause(error)
+
+    def _publish_batch(
+        self,
+        producer: Producer,
+        zone: str,
+        deliveries: Sequence[Delivery],
+        rung_at: datetime,
+    ) -> None:
+        rung = rung_at.isoformat()
+        with _batched(producer, len(deliveries)):
+            for delivery in deliveries:
+                message = self._app.amqp.as_task_v2(
+                    f"{delivery.id}-{delivery.attempts}.{delivery.claims}",
+                    TASK,
+                    args=(delivery.id,),
+                    retries=delivery.attempts,
+                    eta=delivery.due_at if delivery.due_at > rung_at else None,
+                    argsrepr=f"('{delivery.id}',)",
+                    kwargsrepr="{}",
+                    ignore_result=True,
+                    origin="mta",
+                )
+                producer.publish(
+                    message.body,
+                    exchange="",
+                    routing_key=zone,
+                    headers={**message.headers, "rung": rung},
+                    serializer="json",
+                    priority=PRIORITY_HIGH if delivery.priority else PRIORITY_NORMAL,
+                    retry=False,
+                    **message.properties,
+                )
+
+    @contextmanager
+    def _producer(self) -> Iterator[Producer]:
+        with self._app.producer_or_acquire() as producer:
+            yield producer
+
+    def _is_paused(self) -> bool:
+        return self._monotonic() < self._paused_until
+
+    def _pause(self, error: Exception) -> None:
+        self._paused_until = self._monotonic() + PAUSE_S
+        log.warning("broker away for %.0f s error=%s", PAUSE_S, type(error).__name__)
+
+
+@contextmanager
+def _batched(producer: Any, count: int) -> Iterator[None]:
+    """One pipeline for all, where the transport can do that."""
+    if count > 1 and producer.supports_batch_publish:
+        with producer.batch(BATCH):
+            yield
+    else:
+        yield
+
+
+def _queue_size(channel: Any, queue: str) -> int:
+    if hasattr(channel, "_size"):  # kombu's virtual transports: Redis
+        return int(channel._size(queue))
+    return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+def _oldest_rung_at(channel: Any, queue: str) -> datetime | None:
+    if not hasattr(channel, "_q_for_pri"):
+        return None
+    with channel.conn_or_acquire() as client:
+        payload = client.lindex(channel._q_for_pri(queue, PRIORITY_NORMAL), -1)
+    if payload is None:
+        return None
+    rung = json.loads(payload)["headers"].get("rung")
+    return datetime.fromisoformat(rung).astimezone(UTC) if rung else None

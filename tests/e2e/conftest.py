@@ -1,0 +1,65 @@
+"""One running system for all end-to-end tests, with a DNS and an MX beside it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import free_port
+from tests.support.dns import DnsServer
+from tests.support.sink import Sink
+from tests.support.stack import Stack
+
+# Not 127.0.0.1, which the relay refuses: an address of its own, allowed by name.
+MX_HOST = "127.77.0.1"
+
+CONFIG = """
+api: {{port: 0}}
+flower: {{enabled: false}}
+dns: {{nameservers: ["{dns}"], allow_addresses: [127.77.0.0/16]}}
+queue: {{defer_times: [2s, 2s, 2s], lease: 5s}}
+interfaces:
+  feeder: {{port: 0, processes: 2, max_size: 150 MiB}}
+zones:
+  default: {{connections: 10, port: {mx_port}}}
+  news: {{connections: 5, port: {mx_port}, sender_domains: [news.test]}}
+  bounces: {{connections: 1, port: {mx_port}}}
+"""
+
+
+@pytest.fixture(scope="session")
+def sink_of_session() -> Iterator[Sink]:
+    with Sink(MX_HOST, free_port()) as sink:
+        yield sink
+
+
+@pytest.fixture
+def sink(sink_of_session: Sink) -> Iterator[Sink]:
+    """The MX of every domain under .test; takes everything unless told."""
+    sink_of_session.clear()
+    sink_of_session.refuse = lambda _, __: None
+    yield sink_of_session
+    sink_of_session.refuse = lambda _, __: None
+
+
+@pytest.fixture(scope="session")
+def dns_server() -> Iterator[DnsServer]:
+    records = {
+        "mx.host.test": [("A", MX_HOST)],
+        "null.test": [("MX", "0 .")],
+        "unknown.test": [],
+        "*.test": [("MX", "10 mx.host.test.")],
+    }
+    with DnsServer(records) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    dns_server: DnsServer,
+    sink_of_session: Sink,
+) -> Iterator[Stack]:
+    """``mta up`` with databases of its own, ready to take mail."""
+    config = CONFIG.format(dns=dns_server.address, mx_port=sink_of_session.port)
+    with Stack(tmp_path_factory.mktemp("stack"), config) as running:
+        yield running

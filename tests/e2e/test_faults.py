@@ -1,0 +1,70 @@
+"""What is lost when things die: nothing."""
+
+from smtplib import SMTP
+
+import pytest
+import redis
+
+MANY = 300
+
+
+def send_many(stack, prefix):
+    """MANY messages by SMTP; returns their recipients."""
+    recipients = [f"{prefix}{n}@d{n % 20}.test" for n in range(MANY)]
+    with stack.smtp() as smtp:
+        for recipient in recipients:
+            send(smtp, recipient)
+    return set(recipients)
+
+
+def send(smtp: SMTP, recipient: str) -> None:
+    content = f"From: ada@a.test\r\nTo: {recipient}\r\nSubject: hi\r\n\r\nHi\r\n"
+    smtp.sendmail("ada@a.test", [recipient], content)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_nothing(stack, sink):
+    """kill -9 in the middle: leases run out, and every message arrives."""
+    recipients = send_many(stack, "kill")
+    assert sink.wait_for(20, 30)
+
+    stack.kill("worker@default")
+
+    assert sink.wait_for(MANY, 120), MANY - len(sink.arrived)
+    assert set(sink.arrived) == recipients
+
+
+@pytest.mark.slow
+def test_a_flushed_redis_loses_nothing(stack, sink):
+    """FLUSHALL in the middle: the scheduler rings again."""
+    recipients = send_many(stack, "flush")
+    assert sink.wait_for(20, 30)
+
+    with redis.Redis.from_url(stack.ready["redis"]) as client:
+        client.flushall()
+
+    assert sink.wait_for(MANY, 120), MANY - len(sink.arrived)
+    assert set(sink.arrived) == recipients
+
+
+@pytest.mark.slow
+def test_a_killed_redis_refuses_no_mail(stack, sink):
+    """A broker that is away is repaired later; acceptance goes on."""
+    stack.kill("redis")
+
+    recipients = send_many(stack, "broker")
+
+    assert sink.wait_for(MANY, 120), MANY - len(sink.arrived)
+    assert set(sink.arrived) == recipients
+
+
+@pytest.mark.slow
+def test_ten_thousand_recipients_arrive_once_each(stack, sink):
+    """More than the broker may hold at once; the scheduler releases the rest."""
+    recipients = [f"r{n}@d{n % 20}.test" for n in range(10_000)]
+    mail = {"from": "ada@a.test", "to": recipients, "subject": "all", "text": "Hi"}
+
+    stack.post("/send", mail)
+
+    assert sink.wait_for(10_000, 280), 10_000 - len(sink.arrived)
+    assert sink.arrived == dict.fromkeys(recipients, 1)

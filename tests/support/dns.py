@@ -1,0 +1,86 @@
+"""A small authoritative DNS server, UDP and TCP, on real sockets."""
+
+import socketserver
+import struct
+import threading
+from collections.abc import Mapping
+from typing import Self
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+
+class DnsServer:
+    """Answers from ``records``: name → list of ``(type, text)``, changeable live.
+
+    A name under ``servfail.test`` gets SERVFAIL, an unknown one NXDOMAIN. A name
+    beginning with ``*.`` answers for all names below it.
+    """
+
+    def __init__(self, records: Mapping[str, list[tuple[str, str]]]) -> None:
+        self.records = dict(records)
+        self.queries: list[tuple[str, str]] = []
+        server = self
+
+        class Udp(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                data, sock = self.request
+                sock.sendto(server.answer(data), self.client_address)
+
+        class Tcp(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                (length,) = struct.unpack("!H", self.request.recv(2))
+                wire = server.answer(self.request.recv(length))
+                self.request.sendall(struct.pack("!H", len(wire)) + wire)
+
+        self._udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Udp)
+        self.port = self._udp.server_address[1]
+        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Tcp)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        for server in (self._udp, self._tcp):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in (self._udp, self._tcp):
+            server.shutdown()
+            server.server_close()
+
+    def answer(self, wire: bytes) -> bytes:
+        query = dns.message.from_wire(wire)
+        question = query.question[0]
+        name = question.name.to_text(omit_final_dot=True).lower()
+        rdtype = dns.rdatatype.to_text(question.rdtype)
+        self.queries.append((name, rdtype))
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA
+        if name.endswith("servfail.test"):
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response.to_wire()
+        found = self._find(name)
+        if found is None:
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        texts = [text for kind, text in found or [] if kind == rdtype]
+        if texts:
+            rrset = dns.rrset.from_text(question.name, 60, "IN", rdtype, *texts)
+            response.answer.append(rrset)
+        return response.to_wire()
+
+    def _find(self, name: str) -> list[tuple[str, str]] | None:
+        if name in self.records:
+            return self.records[name]
+        parent = name.partition(".")[2]
+        while parent:
+            if f"*.{parent}" in self.records:
+                return self.records[f"*.{parent}"]
+            parent = parent.partition(".")[2]
+        return None

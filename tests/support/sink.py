@@ -1,0 +1,73 @@
+"""A mail server that takes everything, or refuses on request; counts per recipient.
+
+Built on aiosmtpd, so the other side of our client is not our own code.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
+
+from aiosmtpd.controller import Controller
+
+
+class Sink:
+    """Listens on ``host``:``port``.
+
+    Attributes:
+        refuse: Asked for each recipient: a whole reply such as ``"451 4.7.1 later"``,
+            or None to take it. The second argument says how often it was asked
+            for this recipient, from 1.
+        arrived: How often content arrived for each recipient.
+        contents: The content, per recipient, newest last.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.refuse: Callable[[str, int], str | None] = lambda _, __: None
+        self.arrived: Counter[str] = Counter()
+        self.contents: dict[str, list[bytes]] = {}
+        self._asked: Counter[str] = Counter()
+        self._changed = threading.Condition()
+        self._controller = Controller(
+            self, hostname=host, port=port, data_size_limit=200 * 1024 * 1024
+        )
+
+    def __enter__(self) -> Self:
+        self._controller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._controller.stop()
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        self._asked[address] += 1
+        refusal = self.refuse(address, self._asked[address])
+        if refusal:
+            return refusal
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any
+    ) -> str:
+        with self._changed:
+            for recipient in envelope.rcpt_tos:
+                self.arrived[recipient] += 1
+                self.contents.setdefault(recipient, []).append(envelope.content)
+            self._changed.notify_all()
+        return "250 2.0.0 taken"
+
+    def wait_for(self, count: int, timeout_s: float) -> bool:
+        """Wait until ``count`` different recipients got something."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.arrived) >= count, timeout_s)
+
+    def clear(self) -> None:
+        """Forget what arrived."""
+        with self._changed:
+            self.arrived.clear()
+            self.contents.clear()
+            self._asked.clear()
