@@ -39,7 +39,7 @@ def test_smtp_in_and_the_mx_gets_it_byte_for_byte(stack, sink):
     with stack.smtp() as smtp:
         smtp.sendmail("ada@a.test", ["dot@b.test"], content)
 
-    assert sink.wait_for(1, 10)
+    assert sink.wait_for(["dot@b.test"], 10)
     received = sink.contents["dot@b.test"][0]
     assert received.startswith(b"Received: from ")
     assert received.endswith(content)

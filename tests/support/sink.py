@@ -5,7 +5,7 @@ Built on aiosmtpd, so the other side of our client is not our own code.
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from aiosmtpd.controller import Controller
@@ -60,10 +60,21 @@ class Sink:
             self._changed.notify_all()
         return "250 2.0.0 taken"
 
-    def wait_for(self, count: int, timeout_s: float) -> bool:
+    def wait_for(self, recipients: Collection[str], timeout_s: float) -> bool:
+        """Wait until something arrived for each of ``recipients``."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self.arrived.keys() >= set(recipients), timeout_s
+            )
+
+    def wait_for_any(self, count: int, timeout_s: float) -> bool:
         """Wait until ``count`` different recipients got something."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.arrived) >= count, timeout_s)
+
+    def missing(self, recipients: Collection[str]) -> set[str]:
+        """Those of ``recipients`` for whom nothing arrived."""
+        return set(recipients) - self.arrived.keys()
 
     def clear(self) -> None:
         """Forget what arrived."""

@@ -1,0 +1,60 @@
+"""The reference pages name everything that can be set, and nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mta.config.settings import SECRETS, VARIABLES
+from mta.config.zones import (
+    ApiConfig,
+    Config,
+    DnsConfig,
+    FlowerConfig,
+    Interface,
+    PoolAddress,
+    QueueConfig,
+    Zone,
+)
+
+DOCS = Path(__file__).parents[3] / "docs/reference"
+SECTIONS = {
+    "api": ApiConfig,
+    "flower": FlowerConfig,
+    "dns": DnsConfig,
+    "queue": QueueConfig,
+    "interfaces": Interface,
+    "pools": PoolAddress,
+    "zones": Zone,
+}
+
+
+def test_every_section_has_its_chapter():
+    """In the order of the schema."""
+    page = (DOCS / "zones-yaml.md").read_text()
+    chapters = re.findall(r"^## ([a-z]+)$", page, re.MULTILINE)
+
+    assert chapters == [key for key in Config.model_fields if key != "source"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_has_its_row(section):
+    """In the order of the schema, too."""
+    page = (DOCS / "zones-yaml.md").read_text()
+    chapter = page.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    model = SECTIONS[section]
+
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \|", chapter, re.MULTILINE)
+
+    assert rows == [key for key in model.model_fields if key not in model.derived]
+
+
+def test_every_variable_has_its_row():
+    """Secrets are marked."""
+    page = (DOCS / "environment.md").read_text()
+    rows = dict(
+        re.findall(r"^\| `(MTA_[A-Z_]+)` \|[^|]*\| (.*) \|$", page, re.MULTILINE)
+    )
+
+    assert set(rows) == set(VARIABLES)
+    assert {name for name, text in rows.items() if "*secret*" in text} == SECRETS
