@@ -44,6 +44,7 @@ def mongod_child(
         "--replSet": REPLICA_SET,
         "--oplogSize": 128,  # MiB
         "--wiredTigerCacheSizeGB": 0.25,
+        "--wiredTigerEngineConfigString": "cache_size=40MB",
         "--logpath": log,
         "--setParameter": "diagnosticDataCollectionEnabled=false",
     }
