@@ -6,6 +6,7 @@
     ├── ConfigError         the operator's files or environment are wrong: exit 2
     ├── Rejected            a submission we refuse: its reply, or HTTP 4xx
     ├── StoreUnavailable    MongoDB cannot take or give: 451 4.3.0, or HTTP 503
+    ├── ContentMissing      a body is not whole: deferred, and a line in the log
     └── AttemptFailed       an attempt at a delivery did not succeed
         ├── TransientFailure    try later
         └── PermanentFailure    never, as it stands
@@ -71,6 +72,10 @@ class Rejected(MtaError):
 
 class StoreUnavailable(MtaError):
     """MongoDB did not answer in time or refused; nothing was promised."""
+
+
+class ContentMissing(MtaError):
+    """A stored body is not whole; no wait can be expected to help."""
 
 
 class AttemptFailed(MtaError):

@@ -159,7 +159,7 @@ def large_message(stack: Stack, count: Callable[[], int]) -> None:
             for name, size in sorted(grown.items(), key=lambda item: -item[1])[:4]
         )
         print(
-            f"large by {way}: accepted in {accepted:.1f} s, arrived after {took:.1f} s, "
+            f"large by {way}: accepted in {accepted:.1f} s, arrived in {took:.1f} s, "
             f"peak RSS growth in MiB: {worst}"
         )
 

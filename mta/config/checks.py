@@ -33,7 +33,7 @@ def check_all(document: Document, draft: Draft, environ: Mapping[str, str]) -> N
         _check_families(document, zone)
     _check_families(document, draft.dns)
     _check_relays(document, draft)
-    _check_queue_zones(document, draft)
+    _check_default_zone(document, draft)
     _check_claims(document, draft)
 
 
@@ -138,26 +138,22 @@ def _check_families(document: Document, part: Read[Zone] | Read[DnsConfig]) -> N
         document.note((*part.path, "prefer_ipv6"), message)
 
 
-def _check_queue_zones(document: Document, draft: Draft) -> None:
-    queue = draft.queue.value
-    for key, name in (
-        ("default_zone", queue.default_zone),
-        ("bounce_zone", queue.bounce_zone),
-    ):
-        if "zones" in draft.doubtful or not draft.queue.is_sure(key):
-            continue
-        path: Path = (*draft.queue.path, key)
-        zone = draft.zones.get(name)
-        if zone is None:
-            hint = suggest(name, draft.zones) or "add it under zones"
-            message = f"no zone is called {shorten(name)}; {hint}"
-        elif zone.value.disabled:
-            message = f"zone {name} is disabled"
-        else:
-            continue
-        # Without a line of its own, the place to look at is that of the zones.
-        at = path if path in document.places else ("zones",)
-        document.note_at(document.place(at).value, path, message)
+def _check_default_zone(document: Document, draft: Draft) -> None:
+    name = draft.queue.value.default_zone
+    if "zones" in draft.doubtful or not draft.queue.is_sure("default_zone"):
+        return
+    path: Path = (*draft.queue.path, "default_zone")
+    zone = draft.zones.get(name)
+    if zone is None:
+        hint = suggest(name, draft.zones) or "add it under zones"
+        message = f"no zone is called {shorten(name)}; {hint}"
+    elif zone.value.disabled:
+        message = f"zone {name} is disabled"
+    else:
+        return
+    # Without a line of its own, the place to look at is that of the zones.
+    at = path if path in document.places else ("zones",)
+    document.note_at(document.place(at).value, path, message)
 
 
 def _check_claims(document: Document, draft: Draft) -> None:

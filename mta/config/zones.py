@@ -199,7 +199,6 @@ class QueueConfig(Frozen):
     """
 
     default_zone: str = "default"
-    bounce_zone: str = "bounces"
     max_queue_time: Annotated[timedelta, lasting(_MINUTE, _YEAR)] = 30 * _DAY
     defer_times: DeferTimes = _minutes(5, 7, 8, 25, 75, 120, *[240] * 11)
     lease: Annotated[timedelta, lasting(5 * _SECOND, _HOUR)] = 60 * _SECOND

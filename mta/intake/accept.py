@@ -84,9 +84,7 @@ class Submission:
         self._hash = RelaxedBodyHash()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._is_8bit = False
-        self._writer = intake.spool.open(
-            self.id, expires_at=self._give_up_at + SPOOL_GRACE
-        )
+        self._writer = intake.spool.open(expires_at=self._give_up_at + SPOOL_GRACE)
 
     def write(self, chunk: bytes) -> None:
         """Take a piece of the content: header, empty line and body, as sent.
@@ -199,6 +197,7 @@ class Submission:
             envelope=self._envelope,
             header=prepared.header,
             body=Body(
+                file_id=self._writer.file_id,
                 size=self._writer.size,
                 hash=self._hash.digest(),
                 md5=self._md5.hexdigest(),

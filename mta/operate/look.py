@@ -116,7 +116,7 @@ class Look:
     def _content(self, stored: StoredMessage, *, body_only: bool) -> Iterator[bytes]:
         if not body_only:
             yield stored.header + b"\r\n"
-        yield from self.spool.read(stored.id, stored.body.size)
+        yield from self.spool.read(stored.body.file_id, stored.body.size)
 
     def _ask_mongo(self) -> tuple[str, bool, str]:
         try:

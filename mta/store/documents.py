@@ -16,6 +16,7 @@ from typing import Any
 from bson.binary import Binary
 
 from mta.delivery import Delivery, DeliveryState, Outcome, delivery_id
+from mta.mail.address import domain_of
 from mta.mail.envelope import Envelope
 from mta.reply import make_reply
 from mta.store.mongo import Document
@@ -29,12 +30,14 @@ class Body:
     """What was learned of a body while it was stored.
 
     Attributes:
+        file_id: Its key in the spool.
         size: Bytes, after line ends became CRLF.
         hash: Base64 SHA-256 of the relaxed canonical body (RFC 6376 §3.4.4).
         md5: Hex digest of the stored bytes.
         is_8bit: Some byte is above 127.
     """
 
+    file_id: str
     size: int
     hash: str
     md5: str
@@ -110,13 +113,13 @@ def message_document(
         "envelope": envelope_document(message.envelope),
         "header": Binary(message.header),
         "body": {
+            "file_id": message.body.file_id,
             "size": message.body.size,
             "hash": message.body.hash,
             "md5": message.body.md5,
             "is_8bit": message.body.is_8bit,
         },
         "recipients": [recipient.address for recipient in recipients],
-        "domains": [recipient.domain for recipient in recipients],
         # Nearly always one zone for all: then it is said once.
         "zones": zones if len(set(zones)) > 1 else zones[0],
         "count": len(recipients),
@@ -149,8 +152,8 @@ def to_recipients(document: Document) -> list[Recipient]:
     zones = document["zones"]
     if isinstance(zones, str):
         zones = [zones] * len(document["recipients"])
-    triples = zip(document["recipients"], document["domains"], zones, strict=True)
-    return [Recipient(*triple) for triple in triples]
+    pairs = zip(document["recipients"], zones, strict=True)
+    return [Recipient(address, domain_of(address), zone) for address, zone in pairs]
 
 
 def delivery_document(

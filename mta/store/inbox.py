@@ -3,7 +3,6 @@
 One GridFS file per message, header and all; its metadata is the envelope.
 """
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,10 +33,8 @@ class InboxMessage:
 class InboxSubmission:
     """A message on its way into the inbox."""
 
-    def __init__(
-        self, writer: SpoolWriter, message_id: str, envelope: Envelope
-    ) -> None:
-        self.id = message_id
+    def __init__(self, writer: SpoolWriter, envelope: Envelope) -> None:
+        self.id = writer.file_id
         self._writer = writer
         self._envelope = envelope
         self._peeked = b""
@@ -76,9 +73,8 @@ class Inbox:
 
     def begin(self, envelope: Envelope) -> InboxSubmission:
         """Take a message in; it keeps for ``KEPT``."""
-        message_id = secrets.token_hex(9)
-        writer = self._spool.open(message_id, expires_at=envelope.received_at + KEPT)
-        return InboxSubmission(writer, message_id, envelope)
+        writer = self._spool.open(expires_at=envelope.received_at + KEPT)
+        return InboxSubmission(writer, envelope)
 
     @guarded
     def list(self, limit: int, recipient: str | None = None) -> list[InboxMessage]:

@@ -42,7 +42,7 @@ class Messages:
     def find(self, message_id: str) -> StoredMessage | None:
         """The message without its recipients."""
         document = self._messages.find_one(
-            {"_id": message_id}, {"recipients": 0, "domains": 0, "zones": 0}
+            {"_id": message_id}, {"recipients": 0, "zones": 0}
         )
         return to_message(document) if document else None
 
@@ -66,13 +66,15 @@ class Messages:
     @guarded
     def done_with(
         self, now: datetime, *, keep_content: timedelta, limit: int
-    ) -> Sequence[str]:
-        """Messages no live delivery needs; the others are looked at again later.
+    ) -> Sequence[tuple[str, str]]:
+        """Ids of messages no live delivery needs, and of their bodies.
+
+        The others are looked at again later.
 
         A message is only ever judged once all its rows exist.
         """
         query: Document = {"sweep_at": {"$lte": now}, "expand_at": {"$exists": False}}
-        fields = {"_id": 1, "sweeps": 1, "created_at": 1}
+        fields = {"_id": 1, "sweeps": 1, "created_at": 1, "body.file_id": 1}
         found = list(
             self._messages.find(query, fields).sort("sweep_at", 1).limit(limit)
         )
@@ -80,7 +82,7 @@ class Messages:
         for document in found:
             again = self._look_again_at(document, now, keep_content)
             if again is None:
-                finished.append(document["_id"])
+                finished.append((document["_id"], document["body"]["file_id"]))
             else:
                 self._messages.update_one(
                     {"_id": document["_id"]},

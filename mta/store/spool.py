@@ -8,6 +8,7 @@ Chunks are written with w=1: the ``messages`` insert that follows waits for a
 majority's journal, and the oplog is ordered, so it vouches for them too.
 """
 
+import secrets
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from bson.binary import Binary
 from bson.objectid import ObjectId
 
-from mta.errors import StoreUnavailable
+from mta.errors import ContentMissing
 from mta.store.mongo import Mongo, guarded, store_errors
 
 CHUNK_BYTES = 255 * 1024  # the GridFS specification's default
@@ -24,12 +25,12 @@ CHUNK_BYTES = 255 * 1024  # the GridFS specification's default
 class SpoolWriter:
     """One body on its way in; either ``close`` or ``abort`` ends it."""
 
-    def __init__(
-        self, db: Mongo, bucket: str, file_id: str, *, expires_at: datetime
-    ) -> None:
+    def __init__(self, db: Mongo, bucket: str, *, expires_at: datetime) -> None:
+        # Its own, not the message's: whatever goes wrong with an id, abort() can
+        # never remove the body of another message.
+        self.file_id = secrets.token_hex(12)
         self._chunks = db[f"{bucket}.chunks"]
         self._files = db[f"{bucket}.files"]
-        self._file_id = file_id
         self._expires_at = expires_at
         self._pieces: list[bytes] = []
         self._held = 0
@@ -64,7 +65,7 @@ class SpoolWriter:
         self._pieces = []
         self._files.insert_one(
             {
-                "_id": self._file_id,
+                "_id": self.file_id,
                 "length": self.size,
                 "chunkSize": CHUNK_BYTES,
                 "uploadDate": uploaded_at,
@@ -78,15 +79,15 @@ class SpoolWriter:
         """Remove what was written. If MongoDB is away, the TTL does it."""
         self._pieces = []
         with store_errors():
-            self._files.delete_one({"_id": self._file_id})
+            self._files.delete_one({"_id": self.file_id})
             if self._count:
-                self._chunks.delete_many({"files_id": self._file_id})
+                self._chunks.delete_many({"files_id": self.file_id})
 
     def _insert(self, data: bytes) -> None:
         self._chunks.insert_one(
             {
                 "_id": ObjectId(),
-                "files_id": self._file_id,
+                "files_id": self.file_id,
                 "n": self._count,
                 "data": Binary(data),
                 "expires_at": self._expires_at,
@@ -102,9 +103,9 @@ class Spool:
         self._db = db
         self._bucket = bucket
 
-    def open(self, file_id: str, *, expires_at: datetime) -> SpoolWriter:
+    def open(self, *, expires_at: datetime) -> SpoolWriter:
         """Begin a body; ``expires_at`` is when MongoDB collects it unasked."""
-        return SpoolWriter(self._db, self._bucket, file_id, expires_at=expires_at)
+        return SpoolWriter(self._db, self._bucket, expires_at=expires_at)
 
     def read(self, file_id: str, size: int) -> Iterator[bytes]:
         """Yield the ``size`` bytes of a body, chunk by chunk.
@@ -112,14 +113,15 @@ class Spool:
         One query per chunk: a cursor would time out under a slow next hop.
 
         Raises:
-            StoreUnavailable: MongoDB is away, or the body is not whole.
+            StoreUnavailable: MongoDB is away.
+            ContentMissing: The body is not whole.
         """
         chunks = self._db[f"{self._bucket}.chunks"]
         for number in range(-(-size // CHUNK_BYTES)):
             with store_errors():
                 chunk = chunks.find_one({"files_id": file_id, "n": number}, {"data": 1})
             if chunk is None:
-                raise StoreUnavailable(f"body {file_id} lacks its chunk {number}")
+                raise ContentMissing(f"body {file_id} lacks its chunk {number}")
             yield bytes(chunk["data"])
 
     @guarded

@@ -15,7 +15,12 @@ from typing import Protocol
 
 from mta.config.zones import Config, Zone
 from mta.delivery import Delivery, DeliveryState, Outcome
-from mta.errors import AttemptFailed, StoreUnavailable, TransientFailure
+from mta.errors import (
+    AttemptFailed,
+    ContentMissing,
+    StoreUnavailable,
+    TransientFailure,
+)
 from mta.mail.trace import format_received
 from mta.observe import metrics
 from mta.policy.classify import decide
@@ -87,6 +92,13 @@ class Attempts:
 
     def attempt(self, delivery_id: str) -> None:
         """Try one delivery once. A late or repeated call changes nothing."""
+        try:
+            self._attempt(delivery_id)
+        except StoreUnavailable as error:
+            # The row is as it was, or its lease runs out: later, not lost.
+            log.warning("left to the scheduler id=%s error=%s", delivery_id, error)
+
+    def _attempt(self, delivery_id: str) -> None:
         claimed = self.deliveries.claim(delivery_id, owner=self.owner)
         if claimed is None:
             # An echo: not due, settled, or another worker's.
@@ -135,14 +147,15 @@ class Attempts:
             AttemptFailed: for whatever reason, the unexpected ones transient.
             KeyError: The message is gone.
             LeaseLost: The delivery is no longer ours.
+            StoreUnavailable: MongoDB is away: no attempt was made.
         """
         message = self.library.message(claimed.message_id)
         try:
             return self.relay.send(self._request(claimed, zone, message))
-        except (AttemptFailed, LeaseLost):
+        except (AttemptFailed, LeaseLost, StoreUnavailable):
             raise
-        except StoreUnavailable as error:
-            log.warning("content not read id=%s error=%s", claimed.id, error)
+        except ContentMissing as error:
+            log.error("content missing id=%s error=%s", claimed.id, error)
             raise TransientFailure(_OUR_FAULT, category="store") from error
         except Exception as error:
             log.exception("attempt broke id=%s", claimed.id)

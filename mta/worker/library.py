@@ -7,7 +7,6 @@ so memory stays bounded whatever the mail.
 
 from collections.abc import Iterator
 
-from mta.errors import StoreUnavailable
 from mta.store.cache import SharedCache
 from mta.store.documents import StoredMessage
 from mta.store.messages import Messages
@@ -44,10 +43,11 @@ class Library:
         """The body of a message, in pieces.
 
         Raises:
-            StoreUnavailable: MongoDB is away, or the body is not whole.
+            StoreUnavailable: MongoDB is away.
+            ContentMissing: The body is not whole.
         """
         if message.body.size > LARGEST_BODY_KEPT:
-            yield from self._spool.read(message.id, message.body.size)
+            yield from self._spool.read(message.body.file_id, message.body.size)
         elif message.body.size:
             yield self._bodies.get(message.id, lambda: self._read(message))
 
@@ -59,7 +59,5 @@ class Library:
         return message, KEPT_S if is_small else 0.0
 
     def _read(self, message: StoredMessage) -> tuple[bytes, float]:
-        body = b"".join(self._spool.read(message.id, message.body.size))
-        if len(body) != message.body.size:
-            raise StoreUnavailable(f"body {message.id} has a wrong size")
-        return body, KEPT_S
+        pieces = self._spool.read(message.body.file_id, message.body.size)
+        return b"".join(pieces), KEPT_S

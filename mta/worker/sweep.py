@@ -33,8 +33,8 @@ class Sweeper:
         done = self.messages.done_with(
             now, keep_content=self.queue.keep_content, limit=SWEEP_AT_ONCE
         )
-        for message_id in done:
-            self.spool.delete(message_id)
+        for message_id, file_id in done:
+            self.spool.delete(file_id)
             self.messages.mark_swept(
                 message_id, now, expires_at=now + self.queue.keep_records
             )

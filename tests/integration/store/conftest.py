@@ -36,7 +36,7 @@ def a_message() -> Callable[..., StoredMessage]:
                 session_id="s",
             ),
             "header": b"Subject: hi\r\n",
-            "body": Body(size=4, hash="h", md5="m", is_8bit=False),
+            "body": Body(file_id="f", size=4, hash="h", md5="m", is_8bit=False),
             "message_id": "<1@a.test>",
             "subject": "hi",
             "created_at": utc_now(),

@@ -234,8 +234,7 @@ def test_a_pool_must_fit_the_family_of_its_zone(only_problem):
     [
         ("zones: {bulk: }", "queue.default_zone: no zone is called 'default'"),
         ("zones: {}", "queue.default_zone: no zone is called 'default'"),
-        ("zones: {default: }", "queue.bounce_zone: no zone is called 'bounces'"),
-        (ZONES + "queue: {bounce_zone: bonces}", "did you mean 'bounces'?"),
+        (ZONES + "queue: {default_zone: defualt}", "did you mean 'default'?"),
         ("zones: {default: {disabled: true}, bounces: }", "zone default is disabled"),
     ],
 )

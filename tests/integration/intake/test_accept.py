@@ -1,0 +1,248 @@
+"""Taking messages in, on a real MongoDB: what is stored, rung, refused, left behind."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mta.config.zones import Config, QueueConfig, Zone
+from mta.delivery import DeliveryState
+from mta.errors import Rejected, StoreUnavailable
+from mta.intake.accept import Intake
+from mta.intake.expand import Expander
+from mta.intake.ids import MessageIds
+from mta.intake.route import Routing
+from mta.mail.envelope import Envelope
+from mta.policy.routing import Router
+from mta.store.deliveries import Deliveries
+from mta.store.messages import Messages
+from mta.store.mongo import SPOOL_BUCKET
+from mta.store.spool import Spool
+
+
+class Bell:
+    """Remembers who was rung for; has room for ``free`` more per zone."""
+
+    def __init__(self):
+        self.free = 100
+        self.rung = []
+
+    def room(self, zone):
+        return self.free
+
+    def ring(self, zone, deliveries, *, rung_at):
+        self.rung += [(zone, delivery.recipient) for delivery in deliveries]
+        return len(deliveries)
+
+
+@pytest.fixture
+def bell():
+    return Bell()
+
+
+@pytest.fixture
+def deliveries(db):
+    return Deliveries(db, lease=timedelta(seconds=60))
+
+
+@pytest.fixture
+def intake(db, bell, deliveries):
+    config = Config(
+        zones={
+            "default": Zone(name="default"),
+            "news": Zone(name="news", recipient_domains=("news.test",)),
+        }
+    )
+    messages = Messages(db)
+    return Intake(
+        config=config,
+        hostname="mta.test",
+        ids=MessageIds(),
+        routing=Routing(config, Router(config)),
+        spool=Spool(db, SPOOL_BUCKET),
+        messages=messages,
+        expander=Expander(deliveries, messages, bell),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def an_envelope(**changes):
+    facts = {
+        "reverse_path": "ada@a.test",
+        "recipients": ("bob@b.test",),
+        "interface": "feeder",
+        "protocol": "ESMTP",
+        "received_at": datetime.now(UTC),
+        "session_id": "s",
+    }
+    return Envelope(**{**facts, **changes})
+
+
+def take(intake, content, **envelope):
+    submission = intake.begin(an_envelope(**envelope))
+    for start in range(0, len(content), 50_000):
+        submission.write(content[start : start + 50_000])
+    return submission.commit()
+
+
+CONTENT = b"From: ada@a.test\nSubject: hi\n\nLine\n"
+
+
+def test_a_message_becomes_a_body_a_record_and_a_row_each(intake, deliveries, db, bell):
+    """And a doorbell per recipient on its zone's queue."""
+    accepted = take(intake, CONTENT, recipients=("bob@b.test", "eve@news.test"))
+
+    rows = deliveries.of_message(accepted.id, limit=10)
+    assert [(row.recipient, row.zone) for row in rows] == [
+        ("bob@b.test", "default"),
+        ("eve@news.test", "news"),
+    ]
+    assert [row.seq for row in rows] == ["001", "002"]
+    assert bell.rung == [("default", "bob@b.test"), ("news", "eve@news.test")]
+    assert db.mail.files.count_documents({}) == 1
+
+
+def test_the_stored_content_has_canonical_lines_and_known_hashes(intake, db):
+    """Size and digest are those of the bytes that will leave."""
+    accepted = take(intake, CONTENT)
+
+    message = Messages(db).find(accepted.id)
+    body = b"".join(Spool(db, SPOOL_BUCKET).read(message.body.file_id, 6))
+    assert body == b"Line\r\n"
+    assert message.body.md5 == hashlib.md5(body, usedforsecurity=False).hexdigest()
+    assert b"From: ada@a.test\r\nSubject: hi\r\n" in message.header
+    assert b"Message-ID: <" in message.header
+
+
+def test_a_message_may_come_byte_by_byte(intake, db):
+    """Where a chunk ends means nothing."""
+    submission = intake.begin(an_envelope())
+    for byte in CONTENT:
+        submission.write(bytes([byte]))
+
+    accepted = submission.commit()
+
+    message = Messages(db).find(accepted.id)
+    assert message.body.size == 6
+
+
+def test_rows_beyond_the_brokers_room_are_due_for_the_scheduler(
+    intake, deliveries, bell
+):
+    """They wait in MongoDB, not in Redis."""
+    bell.free = 1
+
+    take(intake, CONTENT, recipients=("a@b.test", "b@b.test", "c@b.test"))
+
+    waiting = deliveries.to_ring("default", datetime.now(UTC), limit=10)
+    assert bell.rung == [("default", "a@b.test")]
+    assert [row.recipient for row in waiting] == ["b@b.test", "c@b.test"]
+
+
+def test_a_zone_that_does_not_exist_is_refused_and_nothing_is_left(intake, db):
+    """Never a message that waits for a zone nobody runs."""
+    content = b"X-Sending-Zone: nosuch\n" + CONTENT
+
+    with pytest.raises(Rejected):
+        take(intake, content, interface="api")
+
+    assert db.messages.count_documents({}) == 0
+    assert db.mail.chunks.count_documents({}) == 0
+
+
+def test_a_zone_is_chosen_by_header_only_where_that_is_allowed(intake, deliveries):
+    """Any SMTP client may write the field; only the API is believed by default."""
+    content = b"X-Sending-Zone: news\n" + CONTENT
+
+    by_smtp = take(intake, content)
+    by_api = take(intake, content, interface="api")
+
+    zones = [
+        deliveries.of_message(accepted.id, limit=1)[0].zone
+        for accepted in (by_smtp, by_api)
+    ]
+    assert zones == ["default", "news"]
+
+
+def test_the_envelope_may_come_from_the_header(intake, deliveries):
+    """To, Cc and Bcc, each address once."""
+    content = (
+        b"From: ada@a.test\r\nTo: b@b.test, c@b.test\r\nBcc: b@b.test, d@b.test\r\n\r\n"
+    )
+
+    accepted = take(intake, content, recipients=(), reverse_path="", from_header=True)
+
+    assert accepted.reverse_path == "ada@a.test"
+    assert accepted.recipients == ("b@b.test", "c@b.test", "d@b.test")
+
+
+def test_a_header_without_end_is_refused(intake, db):
+    """Memory stays bounded; 552 at the end of data."""
+    endless = b"X-Pad: " + b"x" * 70 + b"\r\n"
+
+    with pytest.raises(Rejected) as refused:
+        take(intake, endless * 20_000)
+
+    assert refused.value.reply.code == 552
+
+
+def test_an_aborted_message_leaves_nothing(intake, db):
+    """A client that went away in the middle."""
+    submission = intake.begin(an_envelope())
+    submission.write(CONTENT + b"x" * 600_000)
+
+    submission.abort()
+
+    assert db.mail.chunks.count_documents({}) == 0
+    assert db.messages.count_documents({}) == 0
+
+
+def test_a_store_that_fails_after_the_promise_refuses_nothing(
+    intake, deliveries, db, monkeypatch
+):
+    """The rows are the scheduler's, then: accepted mail is never refused."""
+
+    def broken(rows):
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(deliveries, "insert", broken)
+
+    accepted = take(intake, CONTENT)
+
+    later = datetime.now(UTC) + timedelta(minutes=2)
+    ((message, _),) = Messages(db).unexpanded(later, limit=5)
+    assert message.id == accepted.id
+
+
+def test_expanding_again_rings_and_doubles_nothing(intake, deliveries, db):
+    """What the scheduler does for an acceptor that died between."""
+    accepted = take(intake, CONTENT)
+    claimed = deliveries.claim(f"{accepted.id}.001", owner="w")
+    db.messages.update_one({}, {"$set": {"expand_at": datetime.now(UTC)}})
+
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    ((message, recipients),) = Messages(db).unexpanded(now, limit=5)
+    intake.expander.expand(message, recipients, now)
+
+    (row,) = deliveries.of_message(accepted.id, limit=5)
+    assert row.state is DeliveryState.SENDING
+    assert row.claims == claimed.claims
+
+
+def test_give_up_time_follows_the_configuration(intake, db):
+    """max_queue_time bounds how long a message may wait."""
+    accepted = take(intake, CONTENT)
+
+    message = Messages(db).find(accepted.id)
+    assert message.give_up_at - message.created_at == QueueConfig().max_queue_time
+
+
+def test_ids_are_unique_and_sorted():
+    """Also when the clock stands still or steps back."""
+    times = iter([5, 5, 4, 6])
+    ids = MessageIds(clock_ms=lambda: next(times))
+
+    made = [ids() for _ in range(4)]
+
+    assert made == sorted(set(made))
+    assert {len(one) for one in made} == {18}

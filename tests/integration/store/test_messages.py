@@ -1,0 +1,94 @@
+"""Which messages must be expanded again, and which bodies may go."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mta.delivery import DeliveryState
+from mta.store.documents import Recipient
+from mta.store.messages import EXPAND_AFTER, SWEEP_EVERY, Messages
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+KEEP = timedelta(minutes=10)
+BOB = Recipient("bob@b.test", "b.test", "default")
+EVE = Recipient("eve@e.test", "e.test", "news")
+
+
+@pytest.fixture
+def messages(db):
+    return Messages(db)
+
+
+def test_a_message_is_read_as_it_was_written(messages, a_message):
+    """Without its recipients, which no delivery needs."""
+    message = a_message()
+
+    messages.insert(message, [BOB])
+
+    assert messages.find(message.id) == message
+
+
+def test_a_message_whose_rows_may_be_missing_is_found(messages, a_message):
+    """Its acceptor may have died between the promise and the rows."""
+    message = a_message(recipient_count=2)
+    messages.insert(message, [BOB, EVE])
+
+    early = messages.unexpanded(message.created_at, limit=10)
+    found = messages.unexpanded(message.created_at + EXPAND_AFTER, limit=10)
+
+    assert early == []
+    assert found == [(message, [BOB, EVE])]
+
+
+def test_an_expanded_message_is_left_alone(messages, a_message):
+    """Once all rows exist nobody writes them again."""
+    message = a_message()
+    messages.insert(message, [BOB])
+
+    messages.mark_expanded(message.id)
+
+    assert messages.unexpanded(NOW + timedelta(days=1), limit=10) == []
+
+
+def done_with(messages, at):
+    return [found for found, _ in messages.done_with(at, keep_content=KEEP, limit=9)]
+
+
+def test_a_body_stays_while_a_delivery_needs_it(messages, a_message, a_row):
+    """However long the message is deferred."""
+    messages.insert(a_message(), [BOB])
+    messages.mark_expanded(a_message().id)
+    a_row(state="deferred")
+
+    assert done_with(messages, NOW + timedelta(hours=5)) == []
+
+
+def test_a_body_goes_after_the_last_delivery_and_a_grace(messages, a_message, a_row):
+    """People look at a message they have just sent."""
+    messages.insert(a_message(), [BOB])
+    messages.mark_expanded(a_message().id)
+    a_row(state=DeliveryState.DELIVERED.value, finished_at=NOW)
+
+    early = done_with(messages, NOW + SWEEP_EVERY * 2)
+    late = done_with(messages, NOW + KEEP + SWEEP_EVERY)
+
+    assert (early, late) == ([], [a_message().id])
+
+
+def test_a_body_without_rows_yet_is_not_taken_for_done(messages, a_message):
+    """A message that is not expanded has deliveries that nobody has written."""
+    messages.insert(a_message(), [BOB])
+
+    assert done_with(messages, NOW + timedelta(days=1)) == []
+
+
+def test_a_swept_message_is_remembered_without_its_content(messages, a_message):
+    """The record outlives the body."""
+    message = a_message()
+    messages.insert(message, [BOB])
+
+    messages.mark_swept(message.id, NOW, expires_at=NOW + timedelta(days=30))
+
+    found = messages.find(message.id)
+    assert found is not None
+    assert not found.has_content

@@ -1,0 +1,134 @@
+"""Doorbells on a real Redis, read back as Celery reads them."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+from celery import Celery
+
+from mta.config.settings import load_settings
+from mta.config.zones import Config
+from mta.delivery import Delivery, DeliveryState
+from mta.worker.celery_settings import celery_settings
+from mta.worker.doorbell import HIGH_WATER, PAUSE_S, TASK, Doorbell
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+DELIVERY = Delivery(
+    id="m.001",
+    message_id="m",
+    zone="default",
+    recipient="bob@b.test",
+    domain="b.test",
+    state=DeliveryState.QUEUED,
+    created_at=NOW,
+    due_at=NOW,
+    give_up_at=NOW + timedelta(days=1),
+)
+
+
+@pytest.fixture
+def client(redis_server):
+    with redis.Redis.from_url(redis_server) as connection:
+        connection.flushall()
+        yield connection
+
+
+def an_app(url):
+    app = Celery("test")
+    app.conf.update(celery_settings(load_settings({"MTA_BROKER_URL": url}), Config()))
+    return app
+
+
+@pytest.fixture
+def doorbell(redis_server, client):
+    app = an_app(redis_server)
+    yield Doorbell(app, by="test")
+    app.close()
+
+
+def waiting(client, zone="default"):
+    """Headers and arguments of the messages in a zone's queue, next one first."""
+    messages = [json.loads(raw) for raw in client.lrange(f"{zone}\x06\x165", 0, -1)]
+    return list(reversed(messages))
+
+
+def test_a_doorbell_is_an_ordinary_celery_message(doorbell, client):
+    """Its one argument is the delivery's id, and Flower can name it."""
+    doorbell.ring("default", [DELIVERY], rung_at=NOW)
+
+    (message,) = waiting(client)
+    headers = message["headers"]
+    assert headers["task"] == TASK
+    assert headers["id"].startswith("m.001")
+    assert (headers["retries"], headers["eta"]) == (0, None)
+    assert message["properties"]["delivery_info"]["routing_key"] == "default"
+
+
+def test_a_later_doorbell_is_a_celery_retry_with_its_eta(doorbell, client):
+    """Attempts so far, and when it is due."""
+    due_at = NOW + timedelta(seconds=4)
+
+    doorbell.ring(
+        "default", [replace(DELIVERY, attempts=3, due_at=due_at)], rung_at=NOW
+    )
+
+    (message,) = waiting(client)
+    assert message["headers"]["retries"] == 3
+    assert datetime.fromisoformat(message["headers"]["eta"]) == due_at
+
+
+def test_many_doorbells_are_one_burst_in_order(doorbell, client):
+    """Each recipient has a task of its own."""
+    many = [replace(DELIVERY, id=f"m.{n:03x}") for n in range(2_500)]
+
+    rung = doorbell.ring("default", many, rung_at=NOW)
+
+    assert rung == 2_500
+    assert [m["headers"]["argsrepr"] for m in waiting(client)] == [
+        f"('{delivery.id}',)" for delivery in many
+    ]
+
+
+def test_the_room_shrinks_with_every_ring(doorbell):
+    """At most HIGH_WATER messages of a zone are in the broker."""
+    before = doorbell.room("default")
+    doorbell.ring("default", [DELIVERY] * 10, rung_at=NOW)
+
+    assert (before, doorbell.room("default")) == (HIGH_WATER, HIGH_WATER - 10)
+
+
+def test_the_oldest_doorbell_is_the_first_that_waits(doorbell):
+    """What was rung before it is in the list no more."""
+    doorbell.ring("default", [DELIVERY], rung_at=NOW)
+    doorbell.ring("default", [DELIVERY], rung_at=NOW + timedelta(seconds=9))
+
+    assert doorbell.oldest_rung_at("default") == NOW
+    assert doorbell.oldest_rung_at("empty") is None
+
+
+def test_a_broker_that_is_away_is_not_asked_again_at_once(redis_server):
+    """A ring that fails costs acceptance one attempt, then nothing for a while."""
+    app = an_app("redis://127.0.0.1:1/0")
+    clock = [100.0]
+    doorbell = Doorbell(app, by="test", monotonic=lambda: clock[0])
+
+    first = doorbell.ring("default", [DELIVERY], rung_at=NOW)
+    app.close()
+    again = doorbell.ring("default", [DELIVERY], rung_at=NOW)
+    depth = doorbell.depth("default")
+    clock[0] += PAUSE_S + 1
+
+    assert (first, again, depth) == (0, 0, None)
+    assert doorbell.room("default") == 0
+
+
+def test_a_sweep_is_asked_for_once(doorbell, client):
+    """A maintenance worker that is behind gets no pile of the same task."""
+    doorbell.request_sweep()
+    doorbell.request_sweep()
+
+    sizes = [client.llen(key) for key in client.keys("mta.maintenance*")]
+    assert sum(sizes) == 1
