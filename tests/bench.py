@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def large_message(stack: Stack, count: Callable[[], int]) -> None:
     content = b"From: a@a.test\r\nTo: big@d.test\r\n\r\n"
     content += line * ((LARGE - len(content)) // len(line))
     for way in ("smtp", "http"):
-        before, memory = count(), peak_memory(stack)
+        before, memory = count(), stack.peak_memory()
         started = time.monotonic()
         if way == "smtp":
             with stack.smtp() as smtp:
@@ -152,7 +152,7 @@ def large_message(stack: Stack, count: Callable[[], int]) -> None:
         accepted = time.monotonic() - started
         wait_until(lambda seen=before: count() > seen, timeout_s=120)
         took = time.monotonic() - started
-        after = peak_memory(stack)
+        after = stack.peak_memory()
         grown = {name: after[name] - memory.get(name, 0) for name in after}
         worst = ", ".join(
             f"{name} +{size / MIB:.0f}"
@@ -172,17 +172,6 @@ def cpu_seconds(stack: Stack) -> float:
         fields = stat.rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
     return total / TICKS
-
-
-def peak_memory(stack: Stack) -> Mapping[str, int]:
-    """The most memory each process ever held, in bytes; restarts the measurement."""
-    peaks = {}
-    for process in stack.ready["processes"]:
-        folder = Path(f"/proc/{process['pid']}")
-        found = re.search(r"VmHWM:\s+([0-9]+) kB", (folder / "status").read_text())
-        peaks[process["name"]] = int(found[1]) * 1024 if found else 0
-        (folder / "clear_refs").write_text("5")  # reset the peak, proc(5)
-    return peaks
 
 
 def wait_until(is_done: Callable[[], bool], timeout_s: float = 60.0) -> None:

@@ -43,8 +43,9 @@ def mongod_child(
         "--bind_ip": HOST,
         "--replSet": REPLICA_SET,
         "--oplogSize": 128,  # MiB
-        "--wiredTigerCacheSizeGB": 0.25,
-        "--wiredTigerEngineConfigString": "cache_size=40MB",
+        # Small, for a machine that does other things too: the system's own cache
+        # of files stands behind it. The usual option starts at 256 MB.
+        "--wiredTigerEngineConfigString": "cache_size=24MB",
         "--logpath": log,
         "--setParameter": "diagnosticDataCollectionEnabled=false",
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from smtpdfix import SMTPDFix
 
 from tests.conftest import free_port
 from tests.support.dns import DnsServer
@@ -11,6 +12,7 @@ from tests.support.stack import Stack
 
 # Not 127.0.0.1, which the relay refuses: an address of its own, allowed by name.
 MX_HOST = "127.77.0.1"
+SMTPDFIX_HOST = "127.77.0.2"
 
 CONFIG = """
 api: {{port: 0}}
@@ -45,8 +47,9 @@ def sink(sink_of_session: Sink) -> Iterator[Sink]:
 def dns_server() -> Iterator[DnsServer]:
     records = {
         "mx.host.test": [("A", MX_HOST)],
+        "mx.smtpdfix.test": [("A", SMTPDFIX_HOST)],
+        "smtpdfix.test": [("MX", "10 mx.smtpdfix.test.")],
         "null.test": [("MX", "0 .")],
-        "unknown.test": [],
         "*.test": [("MX", "10 mx.host.test.")],
     }
     with DnsServer(records) as server:
@@ -63,3 +66,10 @@ def stack(
     config = CONFIG.format(dns=dns_server.address, mx_port=sink_of_session.port)
     with Stack(tmp_path_factory.mktemp("stack"), config) as running:
         yield running
+
+
+@pytest.fixture
+def smtpdfix_mx(sink_of_session: Sink) -> Iterator[SMTPDFix]:
+    """Another server altogether, as the MX of smtpdfix.test."""
+    with SMTPDFix(SMTPDFIX_HOST, sink_of_session.port) as server:
+        yield server

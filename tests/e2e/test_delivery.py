@@ -45,6 +45,17 @@ def test_smtp_in_and_the_mx_gets_it_byte_for_byte(stack, sink):
     assert received.endswith(content)
 
 
+def test_another_server_takes_it_too(stack, smtpdfix_mx):
+    """smtpdfix as the MX: the envelope is ours, the content the composer's."""
+    answer = stack.post("/send", a_mail(to="bob@smtpdfix.test", html="<p>Hi</p>"))
+
+    (delivery,) = stack.wait_until_finished(answer["id"])
+    (message,) = smtpdfix_mx.messages
+    assert delivery["timeline"][-1]["host"] == "mx.smtpdfix.test"
+    assert message["Subject"] == "Hi"
+    assert message.is_multipart()
+
+
 def test_each_recipient_has_a_delivery_of_its_own(stack, sink):
     """Ten recipients are ten rows, ten tasks and ten transactions."""
     to = [f"user{n}@d{n}.test" for n in range(10)]

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 MANY = 300
+MIB = 1024 * 1024
 
 
 def send_many(stack, prefix):
@@ -65,3 +66,20 @@ def test_ten_thousand_recipients_arrive_once_each(stack, sink):
 
     assert sink.wait_for(recipients, 280), len(sink.missing(recipients))
     assert {sink.arrived[recipient] for recipient in recipients} == {1}
+
+
+@pytest.mark.slow
+def test_a_large_message_passes_through_without_being_held(stack, sink):
+    """100 MiB in and out: no process of ours grows by 32 MiB."""
+    line = b"x" * 76 + b"\r\n"
+    content = b"From: a@a.test\r\nTo: big@b.test\r\n\r\n" + line * (100 * MIB // 78)
+    before = stack.peak_memory()
+
+    with stack.smtp() as smtp:
+        smtp.sendmail("a@a.test", ["big@b.test"], content)
+
+    assert sink.wait_for(["big@b.test"], 120)
+    after = stack.peak_memory()
+    assert sink.contents["big@b.test"][0].endswith(content)
+    grown = {name: (after[name] - before[name]) // MIB for name in after}
+    assert {name: size for name, size in grown.items() if size >= 32} == {}

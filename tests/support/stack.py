@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import smtplib
 import subprocess
@@ -71,6 +72,16 @@ class Stack:
         assert pids, prefix
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
+
+    def peak_memory(self) -> dict[str, int]:
+        """The most memory each process held since this was last asked; bytes."""
+        peaks = {}
+        for process in self.ready["processes"]:
+            folder = Path(f"/proc/{process['pid']}")
+            found = re.search(r"VmHWM:\s+([0-9]+) kB", (folder / "status").read_text())
+            peaks[process["name"]] = int(found[1]) * 1024 if found else 0
+            (folder / "clear_refs").write_text("5")  # reset the peak, proc(5)
+        return peaks
 
     def smtp(self) -> smtplib.SMTP:
         """A client of the first interface."""
