@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# An old pip speaks of deprecation unless sources are built as a new one does.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --use-pep517
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-fast check fmt bench docs lock clean
@@ -52,10 +53,12 @@ clean: ## Remove the virtual environment, caches and the state folder
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.11" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) \
-	  || { echo "No venv: on Debian, apt-get install -y python3-venv" >&2; rm -rf $(VENV); exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Python 3.11 or newer is needed, with venv: on Debian, apt-get install -y python3-venv" \
+	    "(or name one: make run PYTHON=python3.11)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) lacks venv: on Debian, apt-get install -y python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) ..."

@@ -8,3 +8,4 @@ as ``broker_pool_limit = 50``.
 from mta.worker.celery import load_celery_settings
 
 globals().update(load_celery_settings())
+del load_celery_settings  # all that is left here is a setting

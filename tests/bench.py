@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,11 +107,15 @@ def many_messages(stack: Stack, count: Callable[[], int]) -> None:
     accepted = time.monotonic() - started
     wait_until(lambda: count() - before >= MESSAGES)
     took = time.monotonic() - started
-    spent = cpu_seconds(stack) - cpu
+    spent = cpu_seconds(stack)
+    spent.subtract(cpu)
+    each = {name: s / MESSAGES * 1000 for name, s in spent.most_common(5)}
+    total = spent.total() / MESSAGES * 1000
     print(
         f"smtp: {MESSAGES} messages of 1 KiB, {SESSIONS} sessions: accepted "
         f"{MESSAGES / accepted:.0f}/s, end to end {MESSAGES / took:.0f}/s, "
-        f"{spent / MESSAGES * 1000:.1f} ms CPU each, {count() - before} arrived"
+        f"{count() - before} arrived, ms CPU each: {total:.1f}"
+        f" ({', '.join(f'{name} {ms:.1f}' for name, ms in each.items())})"
     )
 
 
@@ -164,14 +169,15 @@ def large_message(stack: Stack, count: Callable[[], int]) -> None:
         )
 
 
-def cpu_seconds(stack: Stack) -> float:
-    """CPU time of all processes of the stack so far, databases included."""
-    total = 0
+def cpu_seconds(stack: Stack) -> Counter[str]:
+    """CPU time of each process of the stack so far, databases included."""
+    spent: Counter[str] = Counter()
     for process in stack.ready["processes"]:
         stat = Path(f"/proc/{process['pid']}/stat").read_text()
         fields = stat.rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
-    return total / TICKS
+        ticks = int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+        spent[process["name"].partition(".")[0]] += ticks / TICKS  # type: ignore[assignment]
+    return spent
 
 
 def wait_until(is_done: Callable[[], bool], timeout_s: float = 60.0) -> None:

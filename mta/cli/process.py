@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 from mta.config.load import load_config
 from mta.config.settings import Settings, load_settings
@@ -17,7 +18,7 @@ from mta.observe.log import configure
 # nothing an operator sets.
 READY_FILE = "CELERY_MTA_READY_FILE"
 
-DEFAULT_CONFIG = Path("zones.yaml")
+T = TypeVar("T")
 
 
 def load(config_path: Path | None = None) -> tuple[Settings, Config]:
@@ -27,14 +28,18 @@ def load(config_path: Path | None = None) -> tuple[Settings, Config]:
     the settings that come back name it.
 
     Raises:
-        ConfigError: Either is wrong.
+        ConfigError: With every problem of both.
     """
-    settings = load_settings(os.environ)
-    path = config_path or settings.config_path
-    if path is None and DEFAULT_CONFIG.is_file():
-        path = DEFAULT_CONFIG
-    settings = replace(settings, config_path=path)
-    return settings, load_config(path, os.environ)
+    problems: list[Problem] = []
+    settings = _noting(problems, lambda: load_settings(os.environ))
+    # However wrong the rest of the environment is, it may say where the file is.
+    named = {"MTA_CONFIG": os.environ.get("MTA_CONFIG", "")}
+    found = settings or _noting([], lambda: load_settings(named))
+    path = config_path or (found.config_path if found else None)
+    config = _noting(problems, lambda: load_config(path, os.environ))
+    if settings is None or config is None:
+        raise ConfigError(problems)
+    return replace(settings, config_path=path), config
 
 
 def start_logging(settings: Settings, name: str) -> Settings:
@@ -82,3 +87,12 @@ def run(main: Callable[[], None]) -> None:
     except MtaError as error:
         print(f"mta: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _noting(problems: list[Problem], read: Callable[[], T]) -> T | None:
+    """What ``read`` gives; or None, and its problems are added to ``problems``."""
+    try:
+        return read()
+    except ConfigError as error:
+        problems += error.problems
+        return None

@@ -4,17 +4,19 @@ Everything shown came from outside at some time, so templates escape all of it, 
 the answers' policy forbids scripts. A GET changes nothing, and there is no POST.
 """
 
+import logging
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from mta.dashboard.ports import InboxReader, QueueReader
 from mta.dashboard.reader import read_message, take
 from mta.delivery import Delivery
+from mta.errors import StoreUnavailable
 from mta.store.inbox import InboxMessage
 
 PAGE = 100
@@ -31,6 +33,12 @@ _NO_ADDRESS = re.compile(r"[\x00-\x20\x7f<>]")
 # without scripts, forms and everything it refers to.
 _RAW_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
+_NO_MESSAGE = "There is no message of that id, or it is no longer kept."
+_NO_ZONE = "There is no zone of that name."
+_STORE_IS_AWAY = "The message store does not answer. Try again in a minute."
+
+log = logging.getLogger(__name__)
+
 
 def dashboard_routes(look: QueueReader, inbox: InboxReader | None) -> Blueprint:
     """All pages. Without an inbox its pages do not exist."""
@@ -42,7 +50,9 @@ def dashboard_routes(look: QueueReader, inbox: InboxReader | None) -> Blueprint:
         static_url_path="/static",
     )
     routes.add_app_template_filter(format_instant, "instant")
-    routes.app_context_processor(lambda: {"has_inbox": inbox is not None})
+    routes.context_processor(lambda: {"has_inbox": inbox is not None})
+    routes.register_error_handler(HTTPException, _show_refusal)
+    routes.register_error_handler(StoreUnavailable, _show_unavailable)
     _add_queue_pages(routes, look)
     _add_message_pages(routes, look)
     if inbox is not None:
@@ -51,8 +61,24 @@ def dashboard_routes(look: QueueReader, inbox: InboxReader | None) -> Blueprint:
 
 
 def format_instant(instant: datetime) -> str:
-    """An instant as pages show it, in UTC."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """An instant as pages show it, in UTC; their foot says so."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _show_refusal(error: HTTPException) -> ResponseReturnValue:
+    return _show_problem(error.code or 500, error.name, error.description or "")
+
+
+def _show_unavailable(error: StoreUnavailable) -> ResponseReturnValue:
+    log.warning("unavailable interface=api detail=%s", error)
+    return _show_problem(503, "Not available", _STORE_IS_AWAY)
+
+
+def _show_problem(status: int, title: str, text: str) -> ResponseReturnValue:
+    """Tell people on a page, and programs in JSON."""
+    if request.path.endswith(".json"):
+        return jsonify({"error": text}), status
+    return render_template("dashboard/problem.html", title=title, text=text), status
 
 
 def _add_queue_pages(routes: Blueprint, look: QueueReader) -> None:
@@ -74,7 +100,7 @@ def _add_queue_pages(routes: Blueprint, look: QueueReader) -> None:
     @routes.get("/queue/<zone>")
     def queue(zone: str) -> str:
         if zone not in look.zones(include_disabled=True):
-            raise NotFound
+            raise NotFound(_NO_ZONE)
         deferred = request.args.get("type") == "deferred"
         start = _read_number("start", 0, at_most=MAX_START)
         found: list[Delivery] = look.listing(
@@ -99,16 +125,17 @@ def _add_queue_pages(routes: Blueprint, look: QueueReader) -> None:
 def _add_message_pages(routes: Blueprint, look: QueueReader) -> None:
     @routes.get("/messages")
     def find_message() -> ResponseReturnValue:
-        message_id = request.args.get("id", "").strip()
+        # What stands in logs and lists is the id of one delivery: ID.SEQ.
+        message_id = request.args.get("id", "").strip().partition(".")[0]
         if not _ID.fullmatch(message_id):
-            raise NotFound
+            raise NotFound(_NO_MESSAGE)
         return redirect(f"/messages/{message_id}", 303)
 
     @routes.get("/messages/<message_id>")
     def message(message_id: str) -> str:
         view = look.find_message(message_id) if _ID.fullmatch(message_id) else None
         if view is None:
-            raise NotFound
+            raise NotFound(_NO_MESSAGE)
         deliveries = look.find_deliveries(message_id, limit=_MAX_RECIPIENTS_SHOWN)
         return render_template(
             "dashboard/message.html", message=view, deliveries=deliveries
@@ -116,10 +143,13 @@ def _add_message_pages(routes: Blueprint, look: QueueReader) -> None:
 
 
 def _add_inbox_pages(routes: Blueprint, inbox: InboxReader) -> None:
-    def listed() -> tuple[InboxMessage, ...]:
+    def wanted() -> str:
         recipient = request.args.get("recipient", "").strip()
         if len(recipient) > _MAX_ADDRESS_CHARS or _NO_ADDRESS.search(recipient):
-            raise BadRequest
+            raise BadRequest("This is no address.")
+        return recipient
+
+    def listed(recipient: str) -> tuple[InboxMessage, ...]:
         limit = _read_number("limit", PAGE, at_most=MAX_LIMIT)
         return tuple(inbox.list(limit, recipient or None)) if limit else ()
 
@@ -127,11 +157,14 @@ def _add_inbox_pages(routes: Blueprint, inbox: InboxReader) -> None:
 
     @routes.get("/inbox")
     def messages() -> str:
-        return render_template("dashboard/inbox.html", messages=listed())
+        recipient = wanted()
+        return render_template(
+            "dashboard/inbox.html", messages=listed(recipient), recipient=recipient
+        )
 
     @routes.get("/inbox.json")
     def messages_json() -> Response:
-        return jsonify([_entry(message) for message in listed()])
+        return jsonify([_entry(message) for message in listed(wanted())])
 
     @routes.get("/inbox/<message_id>")
     def received(message_id: str) -> str:
@@ -158,7 +191,7 @@ def _finder(inbox: InboxReader) -> Callable[[str], InboxMessage]:
     def find(message_id: str) -> InboxMessage:
         found = inbox.find(message_id) if _ID.fullmatch(message_id) else None
         if found is None:
-            raise NotFound
+            raise NotFound(_NO_MESSAGE)
         return found
 
     return find
@@ -182,5 +215,5 @@ def _read_number(name: str, default: int, *, at_most: int) -> int:
     if not text:
         return default
     if not (text.isascii() and _NUMBER.fullmatch(text)):
-        raise BadRequest
+        raise BadRequest("This is no number from 0.")
     return min(int(text), at_most)

@@ -40,8 +40,8 @@ class Child:
         is_ready: Asked until it says yes.
         grace_s: Seconds between SIGTERM and SIGKILL.
         marker: Removed before each start; the process makes it when it is ready.
-        log: Where it writes what went wrong, if not to stderr; what it prints to
-            stdout besides is dropped.
+        log: Where it, and what it prints to stderr, goes; None: to our stderr.
+            What it prints to stdout is dropped.
     """
 
     name: str

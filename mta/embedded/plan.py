@@ -65,7 +65,7 @@ def make_plan(
     Raises:
         StartFailed: A port is taken, or a server is nowhere to be found.
     """
-    services = choose_services(settings, state, environ)
+    services = choose_services(settings, state, environ, held=held)
     ports = _reserve_ports(config, is_sandbox=is_sandbox, held=held)
     env = _environment(settings, state, environ, services, ports.sandbox)
     ours = [

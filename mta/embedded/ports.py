@@ -40,15 +40,6 @@ def port_of(reservation: socket.socket) -> int:
     return port
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there."""
-    try:
-        _bind(host, port, is_shared=False).close()
-    except OSError:
-        return False
-    return True
-
-
 def format_endpoint(host: str, port: int) -> str:
     """``127.0.0.1:2525`` or ``[::1]:2525``: where a client on this machine connects."""
     host = _ANY.get(host, host)

@@ -1,12 +1,14 @@
 """MongoDB and Redis: the ones the environment names, or embedded ones."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from mta.config.settings import Settings
 from mta.embedded import mongod, redis
 from mta.embedded.child import Child
 from mta.embedded.find import find_mongod, find_redis
+from mta.embedded.ports import port_of
 from mta.embedded.state import StateFolder
 
 
@@ -30,9 +32,16 @@ class Services:
 
 
 def choose_services(
-    settings: Settings, state: StateFolder, environ: Mapping[str, str]
+    settings: Settings,
+    state: StateFolder,
+    environ: Mapping[str, str],
+    *,
+    held: ExitStack,
 ) -> Services:
     """Plan an embedded service for each that the settings do not name.
+
+    Args:
+        held: Keeps their ports reserved until it is closed.
 
     Raises:
         StartFailed: A server is needed and nowhere to be found.
@@ -42,13 +51,13 @@ def choose_services(
     children: list[Child] = []
     mongo_uri = settings.mongo_uri
     if mongo_uri is None:
-        port = state.stable_port("mongo", mongod.HOST)
+        port = port_of(held.enter_context(state.reserve_port("mongo", mongod.HOST)))
         server = find_mongod(environ, state.path / "lib")
         children.append(mongod.mongod_child(server, state.path, port, env))
         mongo_uri = mongod.mongo_uri(port)
     broker_url, redis_url = settings.broker_url, settings.redis_url
     if broker_url is None or redis_url is None:
-        port = state.stable_port("redis", redis.HOST)
+        port = port_of(held.enter_context(state.reserve_port("redis", redis.HOST)))
         children.append(redis.redis_child(find_redis(environ), state.path, port, env))
         broker_url = broker_url or redis.redis_url(port, redis.BROKER)
         redis_url = redis_url or redis.redis_url(port, redis.LIMITS)

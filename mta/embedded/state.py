@@ -17,12 +17,14 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mta.embedded.failure import StartFailed
-from mta.embedded.ports import is_free, port_of, reserve
+from mta.embedded.ports import port_of, reserve
 
 READY_NAME = "ready.json"
 # An earlier run that was killed may take a moment to end: its workers first
@@ -59,16 +61,23 @@ class StateFolder:
         """The file a process touches when it is ready."""
         return self.markers / f"{name}.ready"
 
-    def stable_port(self, name: str, host: str) -> int:
-        """The port a service had last time, or a new one that it keeps from now on."""
+    def reserve_port(self, name: str, host: str) -> socket.socket:
+        """Hold the port a service had last time, or a new one that it now keeps.
+
+        Held, and not merely looked up: a port that was free a moment ago is
+        somebody's outgoing connection by the time the service has started.
+        """
         file = self.path / "ports.json"
         ports = _load_ports(file)
-        port = ports.get(name)
-        if port is None or not is_free(host, port):
-            with reserve(host, 0, what=name) as reservation:
-                ports[name] = port_of(reservation)
+        reservation = None
+        with suppress(StartFailed):  # somebody else's by now
+            reservation = reserve(host, ports.get(name, 0), what=name)
+        if reservation is None:
+            reservation = reserve(host, 0, what=name)
+        if port_of(reservation) != ports.get(name):
+            ports[name] = port_of(reservation)
             write_privately(file, json.dumps(ports))
-        return ports[name]
+        return reservation
 
     def flower_login(self) -> str:
         """USER:PASSWORD for the task dashboard, made once."""

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from mta.embedded.child import Child, Process, describe_status, tail
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 HASTE_S = 2.0  # what is left of every grace once somebody asks a second time
 KILLED_S = 5.0  # the kernel's time to end what got SIGKILL
-STDERR = 2
 STILL_WAITING_S = 15.0  # between two lines about a start that takes long
 
 
@@ -170,15 +169,18 @@ class Supervisor:
             child.marker.unlink(missing_ok=True)
         argv = leashed(child.argv, parent=os.getpid(), python=sys.executable)
         try:
-            slot.process = subprocess.Popen(  # noqa: S603 - the command is ours
-                argv,
-                env=dict(child.env),
-                stdin=subprocess.DEVNULL,
-                # Our stdout has the ready line and nothing else.
-                stdout=STDERR if child.log is None else subprocess.DEVNULL,
-                start_new_session=True,
-                pass_fds=self._pass_fds,
-            )
+            with child.log.open("ab") if child.log else nullcontext() as errors:
+                slot.process = subprocess.Popen(  # noqa: S603 - the command is ours
+                    argv,
+                    env=dict(child.env),
+                    stdin=subprocess.DEVNULL,
+                    # Ours has the ready line and nothing else. All that speaks
+                    # there is Celery, to say that it stops.
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    start_new_session=True,
+                    pass_fds=self._pass_fds,
+                )
         except OSError as error:  # no memory, or no room for another process
             log.error("not started process=%s: %s", child.name, error)
             slot.start_at = time.monotonic() + self._patience.longest_s

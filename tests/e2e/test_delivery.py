@@ -45,15 +45,27 @@ def test_smtp_in_and_the_mx_gets_it_byte_for_byte(stack, sink):
     assert received.endswith(content)
 
 
-def test_another_server_takes_it_too(stack, smtpdfix_mx):
-    """smtpdfix as the MX: the envelope is ours, the content the composer's."""
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_another_server_takes_it_over_tls(stack, smtpdfix_mx):
+    """smtpdfix as the MX: it asks for STARTTLS, and gets the message unharmed."""
     answer = stack.post("/send", a_mail(to="bob@smtpdfix.test", html="<p>Hi</p>"))
 
     (delivery,) = stack.wait_until_finished(answer["id"])
     (message,) = smtpdfix_mx.messages
-    assert delivery["timeline"][-1]["host"] == "mx.smtpdfix.test"
+    outcome = delivery["timeline"][-1]
+    assert (outcome["state"], outcome["host"]) == ("delivered", "mx.smtpdfix.test")
+    assert outcome["tls"].startswith("TLSv1.")
     assert message["Subject"] == "Hi"
     assert message.is_multipart()
+
+
+def test_a_zone_with_a_host_sends_there_and_asks_no_dns(stack, sink, dns_server):
+    """A relay instead of the MX, for a domain that DNS does not know."""
+    answer = stack.post("/send", a_mail(to="bob@inside.invalid"))
+
+    (delivery,) = stack.wait_until_finished(answer["id"])
+    assert (delivery["zone"], delivery["state"]) == ("relayed", "delivered")
+    assert "inside.invalid" not in {name for name, _ in dns_server.queries}
 
 
 def test_each_recipient_has_a_delivery_of_its_own(stack, sink):

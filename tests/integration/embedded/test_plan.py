@@ -1,10 +1,13 @@
 """Plans reserve real ports; nothing is started."""
 
+import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -176,3 +179,25 @@ def test_flower_always_wants_a_login(planned, environ, login):
 def test_database_ports_are_kept(planned):
     """MongoDB has its own written into the data."""
     assert planned().endpoints.mongo == planned().endpoints.mongo
+
+
+def test_database_ports_are_held(planned):
+    """From choosing to the end of the run: nobody else gets one by chance."""
+    port = urlsplit(planned().endpoints.redis).port
+
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+
+
+def test_a_database_port_that_was_taken_is_replaced(planned, tmp_path):
+    """While we were away another system may have settled there; for good then."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        (tmp_path / "var" / "ports.json").write_text(json.dumps({"redis": taken}))
+
+        port = urlsplit(planned().endpoints.redis).port
+
+    assert port != taken
+    assert json.loads((tmp_path / "var" / "ports.json").read_text())["redis"] == port

@@ -1,9 +1,10 @@
 import socket
+from contextlib import ExitStack
 
 import pytest
 
 from mta.embedded.failure import StartFailed
-from mta.embedded.ports import is_free, port_of, reserve
+from mta.embedded.ports import port_of, reserve
 
 HOST = "127.0.0.1"
 
@@ -46,7 +47,24 @@ def test_a_port_in_use_is_said_before_anything_starts(is_shared):
 
         with pytest.raises(StartFailed, match=rf"interface x: {HOST}:{port} is in use"):
             reserve(HOST, port, what="interface x")
-        assert not is_free(HOST, port)
+
+
+def test_a_reserved_port_is_nobody_elses_by_chance():
+    """Neither outgoing connections nor listeners on any free port get it."""
+    with reserve(HOST, 0, what="mongo") as reservation, a_listener(0) as server:
+        taken = port_of(reservation)
+        with ExitStack() as held:
+            others = {
+                held.enter_context(
+                    socket.create_connection(server.getsockname())
+                ).getsockname()[1]
+                for _ in range(50)
+            }
+            others |= {
+                held.enter_context(a_listener(0)).getsockname()[1] for _ in range(50)
+            }
+
+            assert taken not in others
 
 
 def test_an_address_of_another_machine_is_named():

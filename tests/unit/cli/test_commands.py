@@ -160,6 +160,22 @@ def test_check_says_ok(config):
     assert "ok, 3 zones, 1 interface, 0 pools" in result.output
 
 
+def test_check_tells_all_mistakes_at_once(config, monkeypatch):
+    """Those of the file with their places, and those of the environment."""
+    config.write_text("zones:\n  default: {connections: 0}\n  bulk: {colour: red}\n")
+    monkeypatch.setenv("MTA_CONFIG", str(config))
+    monkeypatch.setenv("MTA_LOG_LEVEL", "loud")
+    monkeypatch.setenv("MTA_MONGO_URL", "x")
+
+    result = mta("check")
+
+    assert result.exit_code == 2
+    lines = result.output.splitlines()
+    places = [line.partition(" ")[0] for line in lines]
+    assert places[:2] == ["environment:", "environment:"]
+    assert places[2:4] == [f"{config}:2:26:", f"{config}:3:10:"]
+
+
 def test_a_message_needs_a_running_system(config):
     """Nobody answering is said in words, with exit status 1."""
     result = mta(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mta.delivery import Delivery, DeliveryState, Outcome
+from mta.errors import StoreUnavailable
 from mta.mail.envelope import Envelope
 from mta.operate.look import MessageView
 from mta.reply import make_reply
@@ -101,9 +102,10 @@ def test_message_page_tells_why(pages, queue):
     assert "mx.example.test" in page
 
 
-def test_message_is_found_by_its_id(pages):
-    """The form in the page's head leads there."""
-    answer = pages.get("/messages?id=+m1+")
+@pytest.mark.parametrize("query", ["+m1+", "m1.001"])
+def test_message_is_found_by_its_id(pages, query):
+    """The form in the page's head leads there; a delivery's id will do."""
+    answer = pages.get(f"/messages?id={query}")
 
     assert answer.status_code == 303
     assert answer.headers["Location"] == "/messages/m1"
@@ -125,6 +127,37 @@ def test_message_is_found_by_its_id(pages):
 def test_strange_ids_lead_nowhere(pages, path):
     """No redirect elsewhere, no look-up, no trace."""
     assert pages.get(path).status_code == 404
+
+
+def test_people_are_refused_on_a_page(pages):
+    """Who mistyped an id finds the way back."""
+    answer = pages.get("/messages?id=unknown", follow_redirects=True)
+
+    assert answer.status_code == 404
+    assert "no message of that id" in answer.text
+    assert 'href="/inbox"' in answer.text
+
+
+def test_programs_are_refused_in_json(pages):
+    """They asked for nothing else."""
+    assert pages.get("/inbox.json?limit=x").json == {
+        "error": "This is no number from 0."
+    }
+
+
+def test_absent_store_has_a_page(pages, queue):
+    """Not a line of JSON, and nothing of what went wrong inside."""
+
+    def fail(zone):
+        raise StoreUnavailable("mongodb://secret")
+
+    queue.count_by_domain = fail
+
+    answer = pages.get("/")
+
+    assert answer.status_code == 503
+    assert "does not answer" in answer.text
+    assert "secret" not in answer.text
 
 
 def test_nothing_from_outside_becomes_markup(pages, queue, inbox):

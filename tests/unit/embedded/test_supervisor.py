@@ -168,6 +168,28 @@ def test_a_failed_start_shows_the_end_of_the_log(bench):
         bench.run([child])
 
 
+def test_what_a_child_says_beside_its_log_lands_there(bench, capfd):
+    """A server's murmurs are kept, but are not for the terminal."""
+    log = bench.folder / "mongod.log"
+    murmur = "import sys\nprint('no version information', file=sys.stderr)\n"
+    child = bench.a_child(program=murmur + bench.a_child().argv[-1])
+    object.__setattr__(child, "log", log)
+
+    bench.run([child])
+
+    assert log.read_text() == "no version information\n"
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_child_prints_is_dropped(bench, capfd):
+    """Stdout belongs to the ready line alone; logs come on stderr."""
+    speaks = "import sys\nprint('Warm shutdown')\nprint('log', file=sys.stderr)\n"
+
+    bench.run([bench.a_child(program=speaks + bench.a_child().argv[-1])])
+
+    assert capfd.readouterr() == ("", "log\n")
+
+
 def test_a_stale_marker_does_not_count(bench):
     """The marker of an earlier process says nothing about this one."""
     bench.marker("broken").touch()
