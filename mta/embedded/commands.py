@@ -13,7 +13,11 @@ MAINTENANCE_QUEUE = "mta.maintenance"  # as in mta.worker.doorbell
 
 # Celery loads kombu, and that ssl, just before it lets gevent patch both; gevent
 # warns at every start, and means a module nobody here uses (redis.asyncio).
-_PYTHON = (sys.executable, "-W", "ignore:Monkey-patching ssl after")
+# It warns of root, too, for fear of pickled tasks: ours are JSON, an id each.
+_PYTHON = (
+    *(sys.executable, "-W", "ignore:Monkey-patching ssl after"),
+    *("-W", "ignore:You're running the worker with superuser privileges"),
+)
 # Quiet: without the banner. Logs are ours.
 _CELERY = (*_PYTHON, "-m", "celery", "-q", "-A", "mta.worker")
 _MAX_NODE_NAME = 60

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from mta.embedded.failure import StartFailed
+from mta.embedded.failure import StartFailed, naming
 from mta.embedded.ports import port_of, reserve
 
 READY_NAME = "ready.json"
@@ -43,14 +43,12 @@ class StateFolder:
             StartFailed: Another run uses the folder, or it cannot be used at all.
         """
         self.path = path.absolute()
-        try:
+        with naming(f"state folder {self.path}"):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.lock_fd = _lock(self.path / "lock")
-        except OSError as error:
-            raise StartFailed(f"state folder {self.path}: {error.strerror}") from error
-        self.metrics = self._empty("metrics")
-        self.markers = self._empty("run")
-        self.remove_ready()
+            self.metrics = self._empty("metrics")
+            self.markers = self._empty("run")
+            self.remove_ready()
 
     def close(self) -> None:
         """Give the folder back; with processes left that still hold it, it is not."""

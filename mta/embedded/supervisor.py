@@ -240,6 +240,7 @@ class Supervisor:
     def _stop(self, signals: Signals) -> None:
         """Stop role after role; a second signal hastens all that is left."""
         running = [slot for slot in self._slots if slot.process is not None]
+        log.info("stopping processes=%d; ask again to stop at once", len(running))
         for role in sorted({slot.child.role for slot in running}):
             self._end([s for s in running if s.child.role is role], running, signals)
 

@@ -11,8 +11,9 @@ from prometheus_client.multiprocess import mark_process_dead
 from mta.config.settings import Settings
 from mta.config.zones import Config
 from mta.embedded.child import Process
+from mta.embedded.failure import naming
 from mta.embedded.plan import make_plan
-from mta.embedded.state import StateFolder
+from mta.embedded.state import StateFolder, write_privately
 from mta.embedded.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -44,15 +45,21 @@ def run_up(
         state = StateFolder(settings.state_dir)
         held.callback(state.close)
         if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
+            with naming("ready file"):
+                write_privately(ready_file, "")  # rather now than when all is up
+                ready_file.unlink()
             held.callback(ready_file.unlink, missing_ok=True)
-        plan = make_plan(
-            config, settings, state, environ, is_sandbox=is_sandbox, held=held
-        )
+        with naming(f"state folder {state.path}"):
+            plan = make_plan(
+                config, settings, state, environ, is_sandbox=is_sandbox, held=held
+            )
         lines = [plan.endpoints.line()]
 
         def tell(processes: Sequence[Process]) -> None:
-            state.write_ready(plan.endpoints.document(processes), ready_file)
+            try:
+                state.write_ready(plan.endpoints.document(processes), ready_file)
+            except OSError as error:  # a full disk: all that runs goes on
+                log.error("ready file not written: %s", error)
             if lines:
                 announce(lines.pop())
 

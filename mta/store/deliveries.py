@@ -5,8 +5,10 @@ Claims and leases use the database's clock (``$$NOW``), so that a host whose clo
 is wrong can neither steal a lease nor keep one.
 """
 
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
@@ -14,6 +16,7 @@ from pymongo.errors import BulkWriteError
 
 from mta.delivery import LIVE, WAITING, Delivery, DeliveryState, Outcome
 from mta.store.documents import LOG_KEPT, outcome_document, to_delivery
+from mta.store.grouped import Grouped
 from mta.store.mongo import DELIVERIES, Document, Mongo, durable, guarded
 
 # A doorbell may arrive this much before due_at by the database's clock.
@@ -46,17 +49,24 @@ class Deliveries:
         self.lease = lease
         # A late owner may settle before anyone else may claim.
         self._grace = lease / 3
+        self._insert = Grouped(self._insert_all, most=20)
+        self._claim = Grouped(self._claim_all)
+        self._settle = Grouped(self._settle_all)
 
     @guarded
-    def insert(self, rows: Iterable[Document]) -> None:
+    def insert(self, rows: Sequence[Document]) -> None:
         """Insert new rows; those that exist stay as they are."""
+        self._insert(rows)
+
+    def _insert_all(self, asked: Sequence[Sequence[Document]]) -> list[None]:
         try:
-            self._rows.insert_many(rows, ordered=False)
+            self._rows.insert_many(chain.from_iterable(asked), ordered=False)
         except BulkWriteError as error:
             details: dict[str, Any] = dict(error.details or {})
             codes = {failure["code"] for failure in details.get("writeErrors", [])}
             if codes - {_DUPLICATE_KEY} or details.get("writeConcernErrors"):
                 raise
+        return [None] * len(asked)
 
     @guarded
     def claim(self, delivery_id: str, *, owner: str) -> Delivery | None:
@@ -65,38 +75,7 @@ class Deliveries:
         Atomic: of many callers at most one gets it. After the lease without
         ``settle`` it is free again, so a crashed worker loses nothing.
         """
-        late = {"$subtract": ["$$NOW", _milliseconds(self._grace)]}
-        soon = {"$add": ["$$NOW", _milliseconds(SKEW)]}
-        until = {"$add": ["$$NOW", _milliseconds(self.lease)]}
-        ring = {"$add": ["$$NOW", _milliseconds(self.lease + self._grace)]}
-        document = self._rows.find_one_and_update(
-            {
-                "_id": delivery_id,
-                "$or": [
-                    {
-                        "state": {"$in": _WAITING},
-                        "$expr": {"$lte": ["$due_at", soon]},
-                    },
-                    {
-                        "state": DeliveryState.SENDING.value,
-                        "$expr": {"$lt": ["$lease_until", late]},
-                    },
-                ],
-            },
-            [
-                {
-                    "$set": {
-                        "state": DeliveryState.SENDING.value,
-                        "owner": {"$literal": owner},
-                        "claims": {"$add": ["$claims", 1]},
-                        "lease_until": until,
-                        "ring_at": ring,
-                    }
-                }
-            ],
-            return_document=ReturnDocument.AFTER,
-        )
-        return to_delivery(document) if document else None
+        return self._claim((delivery_id, owner))
 
     @guarded
     def settle(
@@ -104,14 +83,81 @@ class Deliveries:
     ) -> bool:
         """Record what an attempt came to, unless the claim was lost meanwhile.
 
+        Repeating a settlement whose answer was lost is harmless.
+
         Args:
             keep_until: When the row may be forgotten, if this finishes it.
 
         Returns:
             False if another owner claimed the row: nothing was changed.
         """
-        update = _settlement(outcome, keep_until=keep_until)
-        return self._rows.update_one(_fence(claimed), update).modified_count == 1
+        return self._settle((claimed, _settlement(outcome, keep_until=keep_until)))
+
+    def _claim_all(self, asked: Sequence[tuple[str, str]]) -> list[Delivery | None]:
+        """Claim for many callers; nearly always they have one owner."""
+        claimed = {
+            (row.id, owner): row
+            for owner in {owner for _, owner in asked}
+            for row in self._claim_for(owner, [key for key, by in asked if by == owner])
+        }
+        # Of two doorbells for one delivery in a group, the first has the claim.
+        return [claimed.pop(key, None) for key in asked]
+
+    def _claim_for(self, owner: str, ids: Sequence[str]) -> list[Delivery]:
+        """One update for all, and one look at what it took."""
+        token = secrets.token_hex(8)
+        late = {"$subtract": ["$$NOW", _milliseconds(self._grace)]}
+        soon = {"$add": ["$$NOW", _milliseconds(SKEW)]}
+        claimable = [
+            {"state": {"$in": _WAITING}, "$expr": {"$lte": ["$due_at", soon]}},
+            {
+                "state": DeliveryState.SENDING.value,
+                "$expr": {"$lt": ["$lease_until", late]},
+            },
+        ]
+        changes = {
+            "state": DeliveryState.SENDING.value,
+            "owner": {"$literal": owner},
+            "claims": {"$add": ["$claims", 1]},
+            "claimed_by": token,
+            **self._lease_from_now(),
+        }
+        if len(ids) == 1:
+            row = self._rows.find_one_and_update(
+                {"_id": ids[0], "$or": claimable},
+                [{"$set": changes}],
+                return_document=ReturnDocument.AFTER,
+            )
+            return [to_delivery(row)] if row else []
+        query = {"_id": {"$in": list(ids)}, "$or": claimable}
+        if not self._rows.update_many(query, [{"$set": changes}]).matched_count:
+            return []
+        found = self._rows.find({"_id": {"$in": list(ids)}, "claimed_by": token})
+        return [to_delivery(row) for row in found]
+
+    def _lease_from_now(self) -> Document:
+        """When a lease that begins now ends, and when somebody must look after it."""
+        grace = self.lease + self._grace
+        return {
+            "lease_until": {"$add": ["$$NOW", _milliseconds(self.lease)]},
+            "ring_at": {"$add": ["$$NOW", _milliseconds(grace)]},
+        }
+
+    def _settle_all(self, settled: Sequence[tuple[Delivery, Document]]) -> list[bool]:
+        """Settle for many callers in one bulk write."""
+        updates = [UpdateOne(_fence(claimed), update) for claimed, update in settled]
+        result = self._rows.bulk_write(updates, ordered=False)
+        if result.matched_count == len(settled):
+            return [True] * len(settled)
+        # Somebody's claim was lost, or an earlier try had come through: a row that
+        # is still as its claim left it, but for the state, was settled by us.
+        marks = {"$in": [claimed.id for claimed, _ in settled]}
+        rows = self._rows.find({"_id": marks}, {"owner": 1, "claims": 1, "state": 1})
+        now = {row["_id"]: row for row in rows}
+        return [
+            _is_settled(now.get(claimed.id, {}), claimed, update)
+            for claimed, update in settled
+        ]
 
     @guarded
     def release(self, claimed: Delivery) -> bool:
@@ -138,9 +184,7 @@ class Deliveries:
         """
         if not claims:
             return set()
-        until = {"$add": ["$$NOW", _milliseconds(self.lease)]}
-        ring = {"$add": ["$$NOW", _milliseconds(self.lease + self._grace)]}
-        update = [{"$set": {"lease_until": until, "ring_at": ring}}]
+        update = [{"$set": self._lease_from_now()}]
         fences = [_fence(claimed) for claimed in claims]
         matched = self._rows.update_many({"$or": fences}, update).matched_count
         if matched == len(claims):
@@ -282,12 +326,17 @@ def _fence(claimed: Delivery) -> Document:
     }
 
 
+def _is_settled(row: Document, claimed: Delivery, update: Document) -> bool:
+    mark = (claimed.owner, claimed.claims, update["$set"]["state"])
+    return (row.get("owner"), row.get("claims"), row.get("state")) == mark
+
+
 def _settlement(outcome: Outcome, *, keep_until: datetime) -> Document:
     changes: Document = {"state": outcome.state.value}
     update: Document = {
         "$set": changes,
         "$push": {"log": {"$each": [outcome_document(outcome)], "$slice": -LOG_KEPT}},
-        "$unset": {"owner": 1, "lease_until": 1},
+        "$unset": {"lease_until": 1},
     }
     if outcome.attempt:
         changes["attempts"] = outcome.attempt

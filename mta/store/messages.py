@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import bson
+from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING
+from pymongo.errors import BulkWriteError
 
 from mta.delivery import LIVE
+from mta.errors import StoreUnavailable
 from mta.store.documents import (
     Recipient,
     StoredMessage,
@@ -13,6 +17,7 @@ from mta.store.documents import (
     to_message,
     to_recipients,
 )
+from mta.store.grouped import Grouped
 from mta.store.mongo import DELIVERIES, MESSAGES, Document, Mongo, durable, guarded
 
 # Re-expansion waits this long: the acceptor itself is usually just doing it.
@@ -27,6 +32,9 @@ class Messages:
 
     def __init__(self, db: Mongo) -> None:
         self._messages = durable(db, MESSAGES)
+        self._insert = Grouped(self._insert_all, most=20)
+        self._find = Grouped(self._find_all)
+        self._mark = Grouped(self._mark_all)
         self._deliveries = db[DELIVERIES]
 
     @guarded
@@ -36,20 +44,44 @@ class Messages:
             message, recipients, expand_at=message.created_at + EXPAND_AFTER
         )
         document["sweep_at"] = message.created_at + SWEEP_EVERY
-        self._messages.insert_one(document)
+        # Encoded here: what cannot be stored must not spoil its whole group.
+        refusal = self._insert(RawBSONDocument(bson.encode(document)))
+        if refusal is not None:
+            raise StoreUnavailable(refusal)
 
     @guarded
     def find(self, message_id: str) -> StoredMessage | None:
         """The message without its recipients."""
-        document = self._messages.find_one(
-            {"_id": message_id}, {"recipients": 0, "zones": 0}
-        )
-        return to_message(document) if document else None
+        return self._find(message_id)
 
     @guarded
     def mark_expanded(self, message_id: str) -> None:
         """All rows of the message exist; nobody has to write them again."""
-        self._messages.update_one({"_id": message_id}, {"$unset": {"expand_at": 1}})
+        self._mark(message_id)
+
+    def _insert_all(self, documents: Sequence[RawBSONDocument]) -> list[str | None]:
+        """Insert for many callers; says for each why it was not done, if so."""
+        refusals: list[str | None] = [None] * len(documents)
+        try:
+            self._messages.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            details: Document = dict(error.details or {})
+            if details.get("writeConcernErrors"):
+                raise
+            for failure in details.get("writeErrors", []):
+                refusals[failure["index"]] = f"not inserted: code {failure['code']}"
+        return refusals
+
+    def _find_all(self, ids: Sequence[str]) -> list[StoredMessage | None]:
+        query = {"_id": {"$in": list(set(ids))}}
+        found = self._messages.find(query, {"recipients": 0, "zones": 0})
+        messages = {document["_id"]: to_message(document) for document in found}
+        return [messages.get(message_id) for message_id in ids]
+
+    def _mark_all(self, ids: Sequence[str]) -> list[None]:
+        query = {"_id": {"$in": list(ids)}}
+        self._messages.update_many(query, {"$unset": {"expand_at": 1}})
+        return [None] * len(ids)
 
     @guarded
     def unexpanded(

@@ -9,7 +9,7 @@ majority's journal, and the oplog is ordered, so it vouches for them too.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from bson.binary import Binary
 from bson.objectid import ObjectId
 
 from mta.errors import ContentMissing
-from mta.store.mongo import Mongo, guarded, store_errors
+from mta.store.grouped import Grouped
+from mta.store.mongo import Document, Documents, Mongo, guarded, store_errors
 
 CHUNK_BYTES = 255 * 1024  # the GridFS specification's default
 
@@ -25,12 +26,20 @@ CHUNK_BYTES = 255 * 1024  # the GridFS specification's default
 class SpoolWriter:
     """One body on its way in; either ``close`` or ``abort`` ends it."""
 
-    def __init__(self, db: Mongo, bucket: str, *, expires_at: datetime) -> None:
+    def __init__(
+        self,
+        chunks: Documents,
+        files: Documents,
+        insert_small: Callable[[tuple[Document, Document]], None],
+        *,
+        expires_at: datetime,
+    ) -> None:
         # Its own, not the message's: whatever goes wrong with an id, abort() can
         # never remove the body of another message.
         self.file_id = secrets.token_hex(12)
-        self._chunks = db[f"{bucket}.chunks"]
-        self._files = db[f"{bucket}.files"]
+        self._chunks = chunks
+        self._files = files
+        self._insert_small = insert_small
         self._expires_at = expires_at
         self._pieces: list[bytes] = []
         self._held = 0
@@ -47,7 +56,8 @@ class SpoolWriter:
             held = b"".join(self._pieces)
             whole = len(held) - len(held) % CHUNK_BYTES
             for start in range(0, whole, CHUNK_BYTES):
-                self._insert(held[start : start + CHUNK_BYTES])
+                chunk = self._next_chunk(held[start : start + CHUNK_BYTES])
+                self._chunks.insert_one(chunk)
             self._pieces = [held[whole:]]
             self._held = len(held) - whole
 
@@ -60,52 +70,55 @@ class SpoolWriter:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Write what is held, then the ``files`` document, last."""
-        if self._held:
-            self._insert(b"".join(self._pieces))
-        self._pieces = []
-        self._files.insert_one(
-            {
-                "_id": self.file_id,
-                "length": self.size,
-                "chunkSize": CHUNK_BYTES,
-                "uploadDate": uploaded_at,
-                "filename": filename,
-                "expires_at": self._expires_at,
-                "metadata": dict(metadata or {}),
-            }
-        )
+        file = {
+            "_id": self.file_id,
+            "length": self.size,
+            "chunkSize": CHUNK_BYTES,
+            "uploadDate": uploaded_at,
+            "filename": filename,
+            "expires_at": self._expires_at,
+            "metadata": dict(metadata or {}),
+        }
+        held, self._pieces = b"".join(self._pieces), []
+        if held and not self._count:
+            self._insert_small((self._next_chunk(held), file))
+            return
+        if held:
+            self._chunks.insert_one(self._next_chunk(held))
+        self._files.insert_one(file)
 
     def abort(self) -> None:
         """Remove what was written. If MongoDB is away, the TTL does it."""
         self._pieces = []
-        with store_errors():
-            self._files.delete_one({"_id": self.file_id})
-            if self._count:
+        if self._count:
+            with store_errors():
+                self._files.delete_one({"_id": self.file_id})
                 self._chunks.delete_many({"files_id": self.file_id})
 
-    def _insert(self, data: bytes) -> None:
-        self._chunks.insert_one(
-            {
-                "_id": ObjectId(),
-                "files_id": self.file_id,
-                "n": self._count,
-                "data": Binary(data),
-                "expires_at": self._expires_at,
-            }
-        )
-        self._count += 1
+    def _next_chunk(self, data: bytes) -> Document:
+        number, self._count = self._count, self._count + 1
+        return {
+            "_id": ObjectId(),
+            "files_id": self.file_id,
+            "n": number,
+            "data": Binary(data),
+            "expires_at": self._expires_at,
+        }
 
 
 class Spool:
     """The bodies of one bucket."""
 
     def __init__(self, db: Mongo, bucket: str) -> None:
-        self._db = db
-        self._bucket = bucket
+        self._chunks = db[f"{bucket}.chunks"]
+        self._files = db[f"{bucket}.files"]
+        self._insert_small = Grouped(self._insert_all, most=20)
 
     def open(self, *, expires_at: datetime) -> SpoolWriter:
         """Begin a body; ``expires_at`` is when MongoDB collects it unasked."""
-        return SpoolWriter(self._db, self._bucket, expires_at=expires_at)
+        return SpoolWriter(
+            self._chunks, self._files, self._insert_small, expires_at=expires_at
+        )
 
     def read(self, file_id: str, size: int) -> Iterator[bytes]:
         """Yield the ``size`` bytes of a body, chunk by chunk.
@@ -116,10 +129,11 @@ class Spool:
             StoreUnavailable: MongoDB is away.
             ContentMissing: The body is not whole.
         """
-        chunks = self._db[f"{self._bucket}.chunks"]
         for number in range(-(-size // CHUNK_BYTES)):
             with store_errors():
-                chunk = chunks.find_one({"files_id": file_id, "n": number}, {"data": 1})
+                chunk = self._chunks.find_one(
+                    {"files_id": file_id, "n": number}, {"data": 1}
+                )
             if chunk is None:
                 raise ContentMissing(f"body {file_id} lacks its chunk {number}")
             yield bytes(chunk["data"])
@@ -127,5 +141,11 @@ class Spool:
     @guarded
     def delete(self, file_id: str) -> None:
         """Remove a body; ``files`` first, so that no reader sees half of one."""
-        self._db[f"{self._bucket}.files"].delete_one({"_id": file_id})
-        self._db[f"{self._bucket}.chunks"].delete_many({"files_id": file_id})
+        self._files.delete_one({"_id": file_id})
+        self._chunks.delete_many({"files_id": file_id})
+
+    def _insert_all(self, bodies: Sequence[tuple[Document, Document]]) -> list[None]:
+        """Store many bodies of one chunk each; ``files`` last, as for all bodies."""
+        self._chunks.insert_many([chunk for chunk, _ in bodies])
+        self._files.insert_many([file for _, file in bodies])
+        return [None] * len(bodies)

@@ -46,6 +46,19 @@ def test_what_is_no_strict_json_is_refused_at_once(raw):
     assert time.perf_counter() - began < 1
 
 
+def test_refusal_speaks_of_the_request_alone():
+    """Not of the language we are written in."""
+    with pytest.raises(Refused) as refused:
+        parse_json(b'{"date":' + b"1" * 5_000 + b"}")
+
+    assert refused.value.text == "The body is not JSON: a number is too long"
+
+
+def test_byte_order_mark_is_ignored():
+    """RFC 8259 §8.1: writers must not add it, and some do."""
+    assert parse_json(b'\xef\xbb\xbf{"a":1}') == {"a": 1}
+
+
 @pytest.mark.parametrize(
     "value",
     [

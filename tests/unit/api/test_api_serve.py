@@ -163,16 +163,17 @@ def test_client_that_drips_is_let_go(start):
     assert child.wait() == 0
 
 
-def test_refusal_reaches_a_client_that_still_sends(start):
+@pytest.mark.parametrize("size", [2_000_000, 20_000_000])
+def test_refusal_reaches_a_client_that_still_sends(start, size):
     """A reset connection would hide why."""
     child = start()
 
     with child.connect() as sock:
         sock.sendall(
             b"POST /send-raw HTTP/1.1\r\nHost: localhost\r\n"
-            b"Content-Type: text/plain\r\nContent-Length: 2000000\r\n\r\n"
+            b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % size
         )
-        sock.sendall(b"x" * 2_000_000)
+        sock.sendall(b"x" * size)
         sock.shutdown(socket.SHUT_WR)
         answer = read_answer(sock)
 

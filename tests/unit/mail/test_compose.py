@@ -44,6 +44,32 @@ def test_plain_message(composed):
     assert b"Date: Fri, 17 May 2024 12:00:00 +0000\r\n" in message.header
 
 
+def test_related_names_the_type_of_its_root(composed):
+    """RFC 2387 §3.1 wants it."""
+    message = composed(
+        html='<img src="cid:logo">',
+        attachments=[{"filename": "logo.png", "content": "x", "cid": "logo"}],
+    )
+
+    assert parse(message)["content-type"].params["type"] == "text/html"
+
+
+def test_empty_group_is_kept(composed):
+    """How a mail says that its recipients are nobody's business (RFC 5322 §3.4)."""
+    message = composed(to="undisclosed-recipients:;", bcc="bob@example.test")
+
+    assert message.recipients == ("bob@example.test",)
+    assert b"\r\nTo: undisclosed-recipients:;\r\n" in message.header
+
+
+def test_empty_group_is_nobody(composed):
+    """It is not a recipient, and even less a sender."""
+    with pytest.raises(Rejected, match="no recipients"):
+        composed(to="undisclosed-recipients: ;")
+    with pytest.raises(Rejected, match="holds no address"):
+        composed(**{"from": "nobody:;"})
+
+
 def test_tree_is_mixed_then_alternative_then_related(composed):
     """Attachments beside texts, forms of the text, and what the HTML shows."""
     message = composed(
