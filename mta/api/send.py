@@ -6,16 +6,19 @@
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 from flask import Blueprint, Response, jsonify, request
 
+from mta.api.aside import aside
 from mta.api.body import (
     BLOCK_BYTES,
     MAX_JSON_BYTES_AT_ONCE,
     Budget,
+    parse_json,
     read_blocks,
-    read_json,
+    read_whole,
     require_media_type,
 )
 from mta.api.parts import Parts
@@ -27,6 +30,9 @@ from mta.mail.envelope import Envelope
 
 INTERFACE = "api"
 PROTOCOL = "HTTP"
+
+# Below, composing takes less than a hand-over to another thread is worth.
+_QUICK_BYTES = 64 * 1024
 
 _JSON = frozenset({"application/json"})
 # A page in a browser cannot send the first two across sites without asking first;
@@ -43,8 +49,14 @@ def send_routes(parts: Parts) -> Blueprint:
     def send() -> Response:
         require_media_type(request, _JSON)
         with budget.share() as share:
-            envelope, content = _composed(parts, read_json(request, share))
-            accepted = submit(parts.intake, envelope, content)
+            composed = _composed(parts, read_whole(request, share))
+            envelope = _envelope(
+                parts,
+                reverse_path=composed.reverse_path,
+                recipients=composed.recipients,
+                smtputf8=composed.smtputf8,
+            )
+            accepted = submit(parts.intake, envelope, _slices(composed))
         return _answer(accepted, envelope.recipients)
 
     @routes.post("/send-raw")
@@ -75,8 +87,14 @@ def submit(intake: Intake, envelope: Envelope, blocks: Iterable[bytes]) -> Accep
     return submission.commit()
 
 
-def _composed(parts: Parts, mail: object) -> tuple[Envelope, Iterator[bytes]]:
-    """The envelope and the content of a message described in JSON."""
+def _composed(parts: Parts, raw: bytes) -> Composed:
+    """The message that a request's JSON describes."""
+    work = partial(_compose, parts, raw)
+    return work() if len(raw) <= _QUICK_BYTES else aside(work)
+
+
+def _compose(parts: Parts, raw: bytes) -> Composed:
+    mail = parse_json(raw)
     if not isinstance(mail, dict):
         raise Refused(400, "The body must be a JSON object")
     limits = parts.config.api
@@ -90,13 +108,7 @@ def _composed(parts: Parts, mail: object) -> tuple[Envelope, Iterator[bytes]]:
     size = len(composed.header) + 2 + len(composed.body)
     if size > limits.max_size:
         raise Refused(413, f"The message is over {limits.max_size} bytes")
-    envelope = _envelope(
-        parts,
-        reverse_path=composed.reverse_path,
-        recipients=composed.recipients,
-        smtputf8=composed.smtputf8,
-    )
-    return envelope, _slices(composed)
+    return composed
 
 
 def _slices(composed: Composed) -> Iterator[bytes]:

@@ -32,7 +32,7 @@ MAX_CONNECTIONS = 1_000
 MAX_CHUNK_BYTES = 64 * 1024
 # What is read of a body that nobody wanted, so that the client sees our answer
 # rather than a reset connection.
-MAX_DISCARDED_BYTES = 8 << 20
+MAX_DISCARDED_BYTES = 256 << 20
 DISCARD_PATIENCE_S = 5.0
 GRACE = timedelta(seconds=30)
 

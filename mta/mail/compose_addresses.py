@@ -4,6 +4,7 @@ An address field is a string in the form of RFC 5322 §3.4, an object of ``name`
 and ``address``, or a list of both. Every address is checked; none is dropped.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ _MAX_CHARS_PER_RECIPIENT = 320  # a list in one string: names, addresses and com
 _MAILBOX_FIELDS = frozenset({"name", "address"})
 _ENVELOPE_FIELDS = frozenset({"from", "to", "cc", "bcc"})
 _RECIPIENT_FIELDS = ("to", "cc", "bcc")
+# RFC 5322 §3.4: a group may be without members, and says so with its name alone.
+_EMPTY_GROUP = re.compile(r"[^][()<>@,:;\\\"]{1,256}:\s*;")
 _SENDER_FIELDS = ("from", "sender", "replyTo")
 ADDRESS_FIELDS = ("from", "sender", "replyTo", "to", "cc", "bcc")
 
@@ -29,7 +32,8 @@ ADDRESS_FIELDS = ("from", "sender", "replyTo", "to", "cc", "bcc")
 class People:
     """Mailboxes per JSON field, and the envelope they make.
 
-    ``reverse_path`` is None if nothing names one.
+    A mailbox without an address is an empty group. ``reverse_path`` is None if
+    nothing names one.
     """
 
     mailboxes: Mapping[str, tuple[Mailbox, ...]]
@@ -84,6 +88,9 @@ def _read_fields(
             continue
         limit = room if field in _RECIPIENT_FIELDS else max_recipients
         boxes = []
+        if field in _RECIPIENT_FIELDS and (group := _read_empty_group(node)):
+            found[field] = (group,)
+            continue
         for mailbox in _read_mailboxes(node, max_recipients):
             boxes.append(mailbox)
             if len(boxes) > limit:
@@ -100,14 +107,25 @@ def _recipients(boxes: Mapping[str, tuple[Mailbox, ...]]) -> tuple[str, ...]:
             mailbox.address
             for field in _RECIPIENT_FIELDS
             for mailbox in boxes.get(field, ())
+            if mailbox.address
         )
     )
 
 
+def _read_empty_group(node: Node) -> Mailbox | None:
+    if not isinstance(node.value, str):
+        return None
+    match = _EMPTY_GROUP.fullmatch(node.value.strip())
+    return Mailbox(node.line().partition(":")[0].strip(), "") if match else None
+
+
 def _read_mailboxes(node: Node, max_count: int) -> Iterator[Mailbox]:
+    room = max_count * _MAX_CHARS_PER_RECIPIENT
     for element in node.elements(max_count, "5.5.3"):
         if isinstance(element.value, str):
-            found = iter_mailboxes(element.line(max_count * _MAX_CHARS_PER_RECIPIENT))
+            text = element.line(room)
+            room -= len(text)
+            found = iter_mailboxes(text)
         else:
             found = iter((_read_mailbox(element),))
         is_found = False

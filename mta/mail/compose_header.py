@@ -143,7 +143,8 @@ def _mailbox_words(mailbox: Mailbox) -> list[str]:
     if not name:
         return [mailbox.address]
     if not name.isascii():
-        return [*encode_words(name).split(" "), f"<{mailbox.address}>"]
+        *words, last = encode_words(name).split(" ")
+        return [*words, last, f"<{mailbox.address}>"]
     if not _PLAIN_NAME.fullmatch(name):
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         name = f'"{escaped}"'

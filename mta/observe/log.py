@@ -37,9 +37,9 @@ class TextFormatter(logging.Formatter):
             f"{record.levelname} {text}"
         )
         if record.exc_info:
-            # A traceback is ours, and its lines are indented: they forge nothing.
-            trace = self.formatException(record.exc_info)
-            line += "\n  " + trace.replace("\n", "\n  ")
+            # Indented, for the exception's words may be a stranger's.
+            for traced in self.formatException(record.exc_info).split("\n"):
+                line += f"\n  {_escape(traced)}"
         return line
 
 

@@ -5,7 +5,7 @@ from smtplib import SMTP
 import pytest
 import redis
 
-MANY = 300
+MANY = 1000
 MIB = 1024 * 1024
 
 
