@@ -11,6 +11,7 @@ from datetime import timedelta
 from mta.cli import process
 from mta.cli.listening import run_listener
 from mta.embedded.doors import DOOR_GRACE_S
+from mta.observe.metrics import SessionCounter
 from mta.smtpd.listener import Listener
 from mta.wiring import build_intake
 
@@ -31,7 +32,11 @@ def main() -> None:
     intake = build_intake(settings, config)
     run_listener(
         lambda: Listener(
-            interfaces[name], settings.hostname, intake, port=arguments.port
+            interfaces[name],
+            settings.hostname,
+            intake,
+            port=arguments.port,
+            observer=SessionCounter(),
         ),
         grace=GRACE,
     )

@@ -29,6 +29,9 @@ class Role(IntEnum):
     MONGOD = 7
 
 
+DATABASES = frozenset({Role.REDIS, Role.MONGOD})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
     """One process to run.

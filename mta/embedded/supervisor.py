@@ -15,7 +15,6 @@ we are killed, the kernel stops them.
 """
 
 import logging
-import math
 import os
 import signal
 import subprocess
@@ -25,14 +24,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
-from mta.embedded.child import Child, Process, describe_status, tail
+from mta.embedded.child import DATABASES, Child, Process, describe_status, tail
 from mta.embedded.failure import StartFailed
 from mta.embedded.leash import leashed
 from mta.embedded.signals import Signals
 
 log = logging.getLogger(__name__)
 
-HASTE_S = 2.0  # what is left of every grace once somebody asks a second time
+HASTE_S = 2.0  # what every grace shrinks to once somebody asks a second time
 KILLED_S = 5.0  # the kernel's time to end what got SIGKILL
 STILL_WAITING_S = 15.0  # between two lines about a start that takes long
 
@@ -64,7 +63,7 @@ class _Slot:
     start_at: float
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    is_asked: bool = False  # to stop
+    asked_at: float | None = None  # to stop
     is_ready: bool = False
     was_ready: bool = False
     deaths: int = 0
@@ -97,7 +96,7 @@ class Supervisor:
         self._patience = patience or Patience()
         self._slots: list[_Slot] = []
         self._probe_at = 0.0
-        self._haste_until = math.inf
+        self._hasty_at: float | None = None
 
     def run(self) -> None:
         """Start all, keep them running, and return once a signal has stopped them.
@@ -248,15 +247,21 @@ class Supervisor:
         self, slots: Sequence[_Slot], running: Sequence[_Slot], signals: Signals
     ) -> None:
         _terminate(slots)
-        end = time.monotonic() + max(slot.child.grace_s for slot in slots)
         if not self._wait_for_end(
-            slots, running, signals, lambda: min(end, self._haste_until)
+            slots, running, signals, lambda: self._patience_ends_at(slots)
         ):
             for slot, process in _alive(slots):
                 log.warning("killed process=%s: it did not stop", slot.child.name)
                 _signal_group(process.pid, signal.SIGKILL)
             last = time.monotonic() + KILLED_S
             self._wait_for_end(slots, running, signals, lambda: last)
+
+    def _patience_ends_at(self, slots: Sequence[_Slot]) -> float:
+        asked_at = max(slot.asked_at or 0.0 for slot in slots)
+        end = asked_at + max(slot.child.grace_s for slot in slots)
+        if self._hasty_at is None:
+            return end
+        return min(end, max(asked_at, self._hasty_at) + HASTE_S)
 
     def _wait_for_end(
         self,
@@ -274,10 +279,12 @@ class Supervisor:
             pause = deadline() - time.monotonic()
             if pause <= 0:
                 return False
-            if signals.wait(pause) and math.isinf(self._haste_until):
+            if signals.wait(pause) and self._hasty_at is None:
                 log.warning("asked again: stopping everything now")
-                self._haste_until = time.monotonic() + HASTE_S
-                _terminate(running)
+                self._hasty_at = time.monotonic()
+                # Databases are last even so: without them the others would spend
+                # their end complaining.
+                _terminate([s for s in running if s.child.role not in DATABASES])
 
 
 def _alive(slots: Sequence[_Slot]) -> list[tuple[_Slot, subprocess.Popen[bytes]]]:
@@ -288,8 +295,8 @@ def _terminate(slots: Sequence[_Slot]) -> None:
     for slot, process in _alive(slots):
         # Once: some take a second time for haste. And the leader alone: it knows
         # best how to stop what it started.
-        if not slot.is_asked:
-            slot.is_asked = True
+        if slot.asked_at is None:
+            slot.asked_at = time.monotonic()
             process.send_signal(signal.SIGTERM)
 
 

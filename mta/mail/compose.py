@@ -231,7 +231,7 @@ def _build_tree(root: Mapping[str, Node], make_token: Callable[[], str]) -> Part
         if field in root:
             part = read_text(root[field], content_type, options)
             if field == "html":
-                part = _nest("related", [part, *related], make_token)
+                part = _nest("related", [part, *related], make_token, content_type)
             texts.append(part)
     texts += _read_further_forms(root, options, mixed)
     parts = [_nest("alternative", texts, make_token)] if texts else []
@@ -255,5 +255,9 @@ def _read_further_forms(
     return forms
 
 
-def _nest(subtype: str, parts: list[Part], make_token: Callable[[], str]) -> Part:
-    return parts[0] if len(parts) == 1 else make_multipart(subtype, parts, make_token())
+def _nest(
+    subtype: str, parts: list[Part], make_token: Callable[[], str], root_type: str = ""
+) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    return make_multipart(subtype, parts, make_token(), root_type=root_type)

@@ -47,7 +47,7 @@ _RESERVED = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("content-", "resent-", "arc-", "x-internal")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_' ]*")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_' -]*")
 _ADDRESS_FIELDS = (
     ("From", "from"),
     ("Sender", "sender"),
@@ -142,13 +142,14 @@ def _mailbox_words(mailbox: Mailbox) -> list[str]:
     name = mailbox.name.strip()
     if not name:
         return [mailbox.address]
+    # A mailbox without an address is an empty group, RFC 5322 §3.4.
+    place = f"<{mailbox.address}>" if mailbox.address else ":;"
     if not name.isascii():
-        *words, last = encode_words(name).split(" ")
-        return [*words, last, f"<{mailbox.address}>"]
+        return [*encode_words(name).split(" "), place]
     if not _PLAIN_NAME.fullmatch(name):
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         name = f'"{escaped}"'
-    return [f"{name} <{mailbox.address}>"]
+    return [f"{name} {place}" if mailbox.address else f"{name}{place}"]
 
 
 def _pairs(node: Node) -> Iterable[tuple[str, Node]]:

@@ -34,12 +34,21 @@ class Part:
     body: bytes
 
 
-def make_multipart(subtype: str, parts: Sequence[Part], token: str) -> Part:
-    """Join parts into one; ``token`` is what no part can hold."""
+def make_multipart(
+    subtype: str, parts: Sequence[Part], token: str, *, root_type: str = ""
+) -> Part:
+    """Join parts into one.
+
+    Args:
+        token: What no part can hold.
+        root_type: The media type of the first part; ``related`` has to name it
+            (RFC 2387 §3.1).
+    """
     boundary = f"=_{subtype[:3]}_{token}"
+    root = f'; type="{root_type}"' if root_type else ""
     header = (
-        f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n'.encode()
-    )
+        f'Content-Type: multipart/{subtype}{root};\r\n boundary="{boundary}"\r\n'
+    ).encode()
     delimiter = f"--{boundary}".encode()
     pieces: list[bytes] = []
     for part in parts:

@@ -8,6 +8,7 @@ sums all processes of the machine; gauges are set by one process only.
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from mta.delivery import LIVE, DeliveryState, Outcome
+from mta.reply import Reply
 
 DELIVERY_STATUS = Counter(
     "zonemta_delivery_status",
@@ -37,6 +38,15 @@ MESSAGE_BYTES = Histogram(
     "mta_message_bytes",
     "Size of accepted messages.",
     buckets=[1024 * 4**n for n in range(10)],
+)
+SMTP_SESSIONS = Gauge(
+    "mta_smtp_sessions",
+    "Clients being served.",
+    ["interface"],
+    multiprocess_mode="livesum",
+)
+SMTP_TURNED_AWAY = Counter(
+    "mta_smtp_turned_away", "Clients that heard a refusal as greeting.", ["interface"]
 )
 DELIVERY_LATENCY = Histogram(
     "mta_delivery_latency_seconds",
@@ -78,6 +88,22 @@ _STATUS = {
     DeliveryState.BOUNCED: "rejected",
     DeliveryState.EXPIRED: "rejected",
 }
+
+
+class SessionCounter:
+    """Counts the sessions of an SMTP listener."""
+
+    def on_open(self, interface: str) -> None:
+        """A client was greeted."""
+        SMTP_SESSIONS.labels(interface).inc()
+
+    def on_close(self, interface: str) -> None:
+        """A client that was greeted is gone."""
+        SMTP_SESSIONS.labels(interface).dec()
+
+    def on_turned_away(self, interface: str, reply: Reply) -> None:
+        """A client heard ``reply`` in place of a greeting."""
+        SMTP_TURNED_AWAY.labels(interface).inc()
 
 
 def count_outcome(zone: str, outcome: Outcome, *, latency_s: float) -> None:

@@ -14,10 +14,24 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from mta.delivery import LIVE, WAITING, Delivery, DeliveryState, Outcome
+from mta.delivery import (
+    LIVE,
+    WAITING,
+    Delivery,
+    DeliveryState,
+    Outcome,
+    delivery_id,
+)
 from mta.store.documents import LOG_KEPT, outcome_document, to_delivery
 from mta.store.grouped import Grouped
-from mta.store.mongo import DELIVERIES, Document, Mongo, durable, guarded
+from mta.store.mongo import (
+    DELIVERIES,
+    LIVE_ROW,
+    Document,
+    Mongo,
+    durable,
+    guarded,
+)
 
 # A doorbell may arrive this much before due_at by the database's clock.
 SKEW = timedelta(seconds=2)
@@ -30,6 +44,11 @@ ETA_LEAD = timedelta(seconds=5)
 
 _DUPLICATE_KEY = 11000
 _WAITING = [state.value for state in WAITING]
+
+
+def rows_of(message_id: str) -> Document:
+    """Query for the rows of one message: ``_id`` is ``<message>.<seq>``."""
+    return {"_id": {"$gte": f"{message_id}.", "$lt": f"{message_id}/"}}
 
 
 def _milliseconds(length: timedelta) -> int:
@@ -265,17 +284,19 @@ class Deliveries:
 
     @guarded
     def of_message(self, message_id: str, *, limit: int) -> list[Delivery]:
-        """The rows of one message in the order of its recipients."""
-        rows = self._rows.find({"message": message_id}).limit(limit)
-        # "fff" < "1000" as numbers, not as text: shorter ids come first.
-        return sorted(map(to_delivery, rows), key=lambda row: (len(row.id), row.id))
+        """The rows of a message's first ``limit`` recipients, in their order."""
+        ids = [delivery_id(message_id, number) for number in range(1, limit + 1)]
+        rows = map(to_delivery, self._rows.find({"_id": {"$in": ids}}))
+        # "fff" comes before "1000": shorter ids first.
+        return sorted(rows, key=lambda row: (len(row.id), row.id))
 
     @guarded
     def count_by_domain(
         self, states: Iterable[DeliveryState], *, zone: str | None
     ) -> list[tuple[str, int]]:
-        """Rows per recipient domain, most first."""
+        """Live rows per recipient domain, most first."""
         match: Document = {"state": {"$in": [state.value for state in states]}}
+        match |= LIVE_ROW
         if zone is not None:
             match["zone"] = zone
         groups = self._rows.aggregate(
@@ -291,7 +312,8 @@ class Deliveries:
     def count_live(self) -> dict[DeliveryState, int]:
         """Rows by state, the finished ones left out; reads an index only."""
         return {
-            state: self._rows.count_documents({"state": state.value}) for state in LIVE
+            state: self._rows.count_documents({"state": state.value, **LIVE_ROW})
+            for state in LIVE
         }
 
     @guarded
@@ -305,10 +327,10 @@ class Deliveries:
         start: int,
         limit: int,
     ) -> list[Delivery]:
-        """One page of a zone's rows, sorted by one field."""
+        """One page of a zone's live rows, sorted by one field."""
         states_in = {"$in": [state.value for state in states]}
         found = (
-            self._rows.find({"state": states_in, "zone": zone})
+            self._rows.find({"state": states_in, "zone": zone, **LIVE_ROW})
             .sort([(sort, DESCENDING if descending else ASCENDING)])
             .skip(start)
             .limit(limit)

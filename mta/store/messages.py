@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 import bson
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import BulkWriteError
 
-from mta.delivery import LIVE
 from mta.errors import StoreUnavailable
+from mta.store.deliveries import rows_of
 from mta.store.documents import (
     Recipient,
     StoredMessage,
@@ -18,7 +18,15 @@ from mta.store.documents import (
     to_recipients,
 )
 from mta.store.grouped import Grouped
-from mta.store.mongo import DELIVERIES, MESSAGES, Document, Mongo, durable, guarded
+from mta.store.mongo import (
+    DELIVERIES,
+    LIVE_ROW,
+    MESSAGES,
+    Document,
+    Mongo,
+    durable,
+    guarded,
+)
 
 # Re-expansion waits this long: the acceptor itself is usually just doing it.
 EXPAND_AFTER = timedelta(seconds=30)
@@ -126,13 +134,12 @@ class Messages:
         self, document: Document, now: datetime, keep_content: timedelta
     ) -> datetime | None:
         rows = self._deliveries
-        live = {"message": document["_id"], "state": {"$in": [s.value for s in LIVE]}}
+        live = {"message": document["_id"], **LIVE_ROW}
         if rows.find_one(live, {"_id": 1}) is not None:
             factor: int = 2 ** min(int(document["sweeps"]), 10)
             return now + min(SWEEP_EVERY * factor, SWEEP_AT_MOST)
-        last = rows.find_one(
-            {"message": document["_id"]}, {"finished_at": 1}, sort=[("finished_at", -1)]
-        )
+        query, newest = rows_of(document["_id"]), [("finished_at", DESCENDING)]
+        last = rows.find_one(query, {"finished_at": 1}, sort=newest)
         finished_at: datetime = document["created_at"]
         if last is not None:
             finished_at = last.get("finished_at", finished_at)

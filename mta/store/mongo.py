@@ -29,21 +29,34 @@ LEADERS = "leaders"
 SPOOL_BUCKET = "mail"
 INBOX_BUCKET = "inbox"
 
-# Partial indexes hold only the rows somebody still has to look at, so a million
-# finished deliveries cost the scheduler nothing.
+# A live row, and no other, has somebody who must look after it at ``ring_at``. The
+# indexes hold only those, so a million finished deliveries cost nothing; a message's
+# rows are found by the beginning of their ``_id``.
+LIVE_ROW = {"ring_at": {"$exists": True}}
+
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     DELIVERIES: (
         IndexModel(
             [("zone", ASCENDING), ("ring_at", ASCENDING)],
             name="ring",
-            partialFilterExpression={"ring_at": {"$exists": True}},
+            partialFilterExpression=LIVE_ROW,
         ),
-        IndexModel([("message", ASCENDING), ("state", ASCENDING)], name="message"),
+        IndexModel(
+            [("message", ASCENDING)],
+            name="live_message",
+            partialFilterExpression=LIVE_ROW,
+        ),
         IndexModel(
             [("state", ASCENDING), ("zone", ASCENDING), ("domain", ASCENDING)],
-            name="state",
+            name="live_state",
+            partialFilterExpression=LIVE_ROW,
         ),
-        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+        IndexModel(
+            [("expires_at", ASCENDING)],
+            name="finished_ttl",
+            expireAfterSeconds=0,
+            partialFilterExpression={"expires_at": {"$exists": True}},
+        ),
     ),
     MESSAGES: (
         IndexModel(

@@ -63,14 +63,18 @@ def test_a_body_stays_while_a_delivery_needs_it(messages, a_message, a_row):
     assert done_with(messages, NOW + timedelta(hours=5)) == []
 
 
-def test_a_body_goes_after_the_last_delivery_and_a_grace(messages, a_message, a_row):
+def test_a_body_goes_after_the_last_delivery_and_a_grace(
+    messages, deliveries, a_message, a_row, an_outcome
+):
     """People look at a message they have just sent."""
     messages.insert(a_message(), [BOB])
     messages.mark_expanded(a_message().id)
-    a_row(state=DeliveryState.DELIVERED.value, finished_at=NOW)
+    claimed = deliveries.claim(a_row(), owner="w")
+    delivered = an_outcome(DeliveryState.DELIVERED)
+    deliveries.settle(claimed, delivered, keep_until=NOW + timedelta(days=30))
 
     early = done_with(messages, NOW + SWEEP_EVERY * 2)
-    late = done_with(messages, NOW + KEEP + SWEEP_EVERY)
+    late = done_with(messages, NOW + KEEP + 2 * SWEEP_EVERY)
 
     assert (early, late) == ([], [a_message().id])
 

@@ -23,6 +23,17 @@ pathlib.Path(MARKER).touch()
 while True: signal.pause()
 """
 
+# Stops with the first signal, and sends process UP the second on its way out.
+WAITS_AND_ASKS = """
+import os, pathlib, signal, sys
+def end(*_):
+    os.kill(UP, signal.SIGINT)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+pathlib.Path(MARKER).touch()
+while True: signal.pause()
+"""
+
 LEAVES_A_GRANDCHILD = """
 import os, pathlib, signal
 pid = os.fork()
@@ -107,19 +118,26 @@ def test_a_second_signal_hastens_the_stop(bench, monkeypatch):
     """Who asks twice does not wait for the graces of what hangs."""
     monkeypatch.setattr("mta.embedded.supervisor.HASTE_S", 0.01)
     door = bench.a_child("door", role=Role.DOOR, program=IGNORES, grace_s=600)
-    # Stops with the first signal, and sends the second on its way out.
-    asks = f"""
-import os, pathlib, signal, sys
-def end(*_):
-    os.kill({os.getpid()}, signal.SIGINT)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, end)
-pathlib.Path(MARKER).touch()
-while True: signal.pause()
-"""
+    asks = WAITS_AND_ASKS.replace("UP", str(os.getpid()))
     bench.run([door, bench.a_child("asks", role=Role.DOOR, program=asks)])
 
     assert len(bench.ended) == 2
+
+
+def test_databases_are_last_even_in_haste(bench, monkeypatch):
+    """Otherwise everything else would fill the terminal with its complaints."""
+    monkeypatch.setattr("mta.embedded.supervisor.HASTE_S", 0.1)
+    asks_again = WAITS_AND_ASKS.replace("UP", str(os.getpid()))
+
+    bench.run(
+        [bench.a_child("mongod", role=Role.MONGOD)],
+        [
+            bench.a_child("door", role=Role.DOOR, program=asks_again),
+            bench.a_child("worker", program=IGNORES, grace_s=600),
+        ],
+    )
+
+    assert bench.ended[-1] == bench.ready[0][0].pid
 
 
 def test_what_dies_is_started_again(bench):
