@@ -11,12 +11,17 @@ The process has to be patched by gevent (``monkey.patch_all()``) before.
 import contextlib
 import io
 import logging
+import re
 import signal
 import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from http.client import HTTPException
+from email.errors import (
+    FirstHeaderLineIsContinuationDefect,
+    MissingHeaderBodySeparatorDefect,
+)
+from http.client import HTTPException, HTTPMessage
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -35,6 +40,9 @@ MAX_CHUNK_BYTES = 64 * 1024
 MAX_DISCARDED_BYTES = 256 << 20
 DISCARD_PATIENCE_S = 5.0
 GRACE = timedelta(seconds=30)
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_NO_FIELD = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +165,16 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         except (OSError, HTTPException) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
 
+    def MessageClass(self, *arguments: Any) -> Any:  # noqa: N802 - pywsgi's name
+        """Parse the header section, before pywsgi makes its own sense of it.
+
+        Raises:
+            ValueError: It is none, or leaves the request's end open.
+        """
+        fields = super().MessageClass(*arguments)
+        _check_framing(fields)
+        return fields
+
     def get_environ(self) -> Any:
         environ = super().get_environ()
         found = self.wsgi_input
@@ -192,6 +210,22 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         if body.chunked_input:
             return bool(body.chunk_length)
         return bool(body.position < (body.content_length or 0))
+
+
+def _check_framing(fields: HTTPMessage) -> None:
+    """Insist on one end of the request that nobody can see elsewhere.
+
+    What we took for the rest of one request, a proxy before us might have let
+    through as another (RFC 9112 §5.1, §6.3, §11.2).
+    """
+    lengths = fields.get_all("Content-Length", [])
+    codings = fields.get_all("Transfer-Encoding", [])
+    # A line that is no field ends the section for this parser, but not for others.
+    is_whole = not any(isinstance(found, _NO_FIELD) for found in fields.defects)
+    is_certain = is_whole and len(lengths) + len(codings) <= 1
+    is_known = all(coding.lower() == "chunked" for coding in codings)
+    if not (is_certain and is_known and all(map(_LENGTH.fullmatch, lengths))):
+        raise ValueError("the end of the request is not certain")
 
 
 class Server(pywsgi.WSGIServer):  # type: ignore[misc]

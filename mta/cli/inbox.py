@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,17 @@ from mta.cli.options import config_option, json_option
 from mta.cli.process import load
 from mta.cli.show import clean
 from mta.embedded.state import read_ready
+from mta.errors import MtaError, StoreUnavailable
 
 if TYPE_CHECKING:
     from mta.store.inbox import Inbox, InboxMessage
 
 NOT_FOUND = 3
 _MAX_LISTED = 10_000
+
+
+class InboxAway(MtaError):
+    """The database did not answer; the text says what to do."""
 
 
 @click.group(invoke_without_command=True)
@@ -49,7 +56,8 @@ def list_messages(
     as_json: bool = False,
 ) -> None:
     """List messages, newest first."""
-    found = _open(config_path).list(limit, recipient)
+    with _answering():
+        found = _open(config_path).list(limit, recipient)
     if as_json:
         click.echo(json.dumps([_document(message) for message in found]))
         return
@@ -71,7 +79,8 @@ def list_messages(
 def show(ctx: click.Context, message_id: str, raw: bool, as_json: bool) -> None:
     """Show one message, header and all."""
     opened = _open(ctx.obj)
-    message = opened.find(message_id)
+    with _answering():
+        message = opened.find(message_id)
     if message is None:
         click.echo(f"mta: there is no message {clean(message_id)}", err=True)
         ctx.exit(NOT_FOUND)
@@ -97,6 +106,22 @@ def _open(config_path: Path | None) -> "Inbox":
         if isinstance(running, str):
             settings = replace(settings, mongo_uri=running)
     return build_inbox(settings)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Say what to do about a database that does not answer.
+
+    Raises:
+        InboxAway: Instead of StoreUnavailable.
+    """
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise InboxAway(
+            "no answer from the inbox's MongoDB. Is `mta up --sandbox` running? "
+            "MTA_STATE_DIR names its state folder, MTA_MONGO_URI another database"
+        ) from error
 
 
 def _document(message: "InboxMessage") -> dict[str, object]:

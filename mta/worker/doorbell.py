@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeAlias
 
 from amqp.exceptions import AMQPError
 from celery import Celery
@@ -24,6 +25,7 @@ from redis.exceptions import RedisError
 
 from mta.delivery import Delivery
 from mta.observe import metrics
+from mta.store.grouped import Grouped
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ PRIORITY_HIGH, PRIORITY_NORMAL = 0, 5
 PAUSE_S = 5.0
 # A depth measured this long ago is measured again.
 _DEPTH_AGE_S = 1.0
+
+# A zone, its deliveries to ring for, and the instant to say it was done.
+Ring: TypeAlias = tuple[str, Sequence[Delivery], datetime]
 
 # What a broker in trouble raises, whichever broker it is.
 BROKER_ERRORS = (KombuError, RedisError, AMQPError, OSError)
@@ -61,6 +66,7 @@ class Doorbell:
         self._monotonic = monotonic
         self._paused_until = 0.0
         self._depths: dict[str, tuple[float, int]] = {}
+        self._publish: Grouped[Ring, None] = Grouped(self._publish_all)
 
     def ring(
         self, zone: str, deliveries: Sequence[Delivery], *, rung_at: datetime
@@ -76,11 +82,7 @@ class Doorbell:
         if not deliveries or self._is_paused():
             return 0
         try:
-            with self._producer() as producer:
-                for start in range(0, len(deliveries), BATCH):
-                    self._publish_batch(
-                        producer, zone, deliveries[start : start + BATCH], rung_at
-                    )
+            self._publish((zone, deliveries, rung_at))
         except BROKER_ERRORS as error:
             self._pause(error)
             metrics.DOORBELL_FAILURES.inc(len(deliveries))
@@ -139,37 +141,44 @@ class Doorbell:
         except BROKER_ERRORS as error:
             self._pause(error)
 
-    def _publish_batch(
-        self,
-        producer: Producer,
-        zone: str,
-        deliveries: Sequence[Delivery],
-        rung_at: datetime,
+    def _publish_all(self, rings: Sequence[Ring]) -> list[None]:
+        """Publish for many callers, in pipelines of ``BATCH`` messages."""
+        bells = (
+            (zone, delivery, rung_at)
+            for zone, deliveries, rung_at in rings
+            for delivery in deliveries
+        )
+        with self._producer() as producer:
+            while batch := list(islice(bells, BATCH)):
+                with _batched(producer, len(batch)):
+                    for bell in batch:
+                        self._publish_one(producer, *bell)
+        return [None] * len(rings)
+
+    def _publish_one(
+        self, producer: Producer, zone: str, delivery: Delivery, rung_at: datetime
     ) -> None:
-        rung = rung_at.isoformat()
-        with _batched(producer, len(deliveries)):
-            for delivery in deliveries:
-                message = self._app.amqp.as_task_v2(
-                    f"{delivery.id}-{delivery.attempts}.{delivery.claims}",
-                    TASK,
-                    args=(delivery.id,),
-                    retries=delivery.attempts,
-                    eta=delivery.due_at if delivery.due_at > rung_at else None,
-                    argsrepr=f"('{delivery.id}',)",
-                    kwargsrepr="{}",
-                    ignore_result=True,
-                    origin="mta",
-                )
-                producer.publish(
-                    message.body,
-                    exchange="",
-                    routing_key=zone,
-                    headers={**message.headers, "rung": rung},
-                    serializer="json",
-                    priority=PRIORITY_HIGH if delivery.priority else PRIORITY_NORMAL,
-                    retry=False,
-                    **message.properties,
-                )
+        message = self._app.amqp.as_task_v2(
+            f"{delivery.id}-{delivery.attempts}.{delivery.claims}",
+            TASK,
+            args=(delivery.id,),
+            retries=delivery.attempts,
+            eta=delivery.due_at if delivery.due_at > rung_at else None,
+            argsrepr=f"('{delivery.id}',)",
+            kwargsrepr="{}",
+            ignore_result=True,
+            origin="mta",
+        )
+        producer.publish(
+            message.body,
+            exchange="",
+            routing_key=zone,
+            headers={**message.headers, "rung": rung_at.isoformat()},
+            serializer="json",
+            priority=PRIORITY_HIGH if delivery.priority else PRIORITY_NORMAL,
+            retry=False,
+            **message.properties,
+        )
 
     @contextmanager
     def _producer(self) -> Iterator[Producer]:

@@ -163,15 +163,17 @@ def test_client_that_drips_is_let_go(start):
     assert child.wait() == 0
 
 
+@pytest.mark.parametrize("media_type", ["text/plain", "multipart/form-data"])
 @pytest.mark.parametrize("size", [2_000_000, 20_000_000])
-def test_refusal_reaches_a_client_that_still_sends(start, size):
+def test_refusal_reaches_a_client_that_still_sends(start, size, media_type):
     """A reset connection would hide why."""
     child = start()
 
     with child.connect() as sock:
         sock.sendall(
             b"POST /send-raw HTTP/1.1\r\nHost: localhost\r\n"
-            b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % size
+            b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n"
+            % (media_type.encode(), size)
         )
         sock.sendall(b"x" * size)
         sock.shutdown(socket.SHUT_WR)
@@ -225,6 +227,39 @@ def test_what_is_no_http_is_answered_quietly(start, request_):
         answer = read_answer(sock)
 
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 414 "))
+    child.terminate()
+    assert child.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        pytest.param(
+            b"Content-Length: 4\r\nTransfer-Encoding: chunked", id="two kinds"
+        ),
+        pytest.param(b"Content-Length: 5\r\nContent-Length: 0", id="two lengths"),
+        pytest.param(b"Content-Length: +5", id="a sign"),
+        pytest.param(b"Content-Length: 1_0", id="a length in Python"),
+        pytest.param(b"Content-Length : 5", id="a blank before the colon"),
+        pytest.param(b"no field\r\nContent-Length: 5", id="a line that is no field"),
+        pytest.param(b"Transfer-Encoding: xchunked", id="an unknown coding"),
+        pytest.param(b"Transfer-Encoding: gzip, chunked", id="a coding more"),
+    ],
+)
+def test_request_without_a_certain_end_is_refused(start, framing):
+    """RFC 9112 §6.3: a proxy before us may see another end, and another request."""
+    child = start(patience_s=2)
+
+    with child.connect() as sock:
+        sock.sendall(
+            b"POST /send-raw HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n"
+            b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        sock.shutdown(socket.SHUT_WR)
+        answer = read_answer(sock)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
     child.terminate()
     assert child.wait() == 0
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from mta.cli import run as run_module
 from mta.cli.main import COMMANDS, cli
 from mta.embedded import commands
+from mta.errors import StoreUnavailable
 from mta.worker.doorbell import MAINTENANCE_QUEUE
 
 CONFIG = """
@@ -185,6 +186,21 @@ def test_a_message_needs_a_running_system(config):
 
     assert result.exit_code == 1
     assert "Is `mta up` running?" in result.output
+
+
+def test_an_inbox_needs_a_running_system(config, monkeypatch):
+    """A database that does not answer is said in words, with exit status 1."""
+
+    class Away:
+        def list(self, limit, recipient):
+            raise StoreUnavailable("ServerSelectionTimeoutError: ...")
+
+    monkeypatch.setattr("mta.cli.inbox._open", lambda _: Away())
+
+    result = mta("inbox")
+
+    assert result.exit_code == 1
+    assert "Is `mta up --sandbox` running?" in result.output
 
 
 def test_the_running_systems_api_is_found(config, tmp_path):
