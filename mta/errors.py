@@ -87,6 +87,7 @@ class AttemptFailed(MtaError):
             ``protocol``, ``policy`` or ``message``.
         host: Name of the server that was talked to, if any.
         address: Its IP address, if any.
+        source: Our end's IP address, once there was a connection.
         is_next_host_worth_trying: Another target of the same destination may do
             better.
     """
@@ -98,12 +99,14 @@ class AttemptFailed(MtaError):
         category: str,
         host: str | None = None,
         address: str | None = None,
+        source: str | None = None,
         is_next_host_worth_trying: bool = False,
     ) -> None:
         self.reply = reply
         self.category = category
         self.host = host
         self.address = address
+        self.source = source
         self.is_next_host_worth_trying = is_next_host_worth_trying
         super().__init__(str(reply))
 

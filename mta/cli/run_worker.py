@@ -46,4 +46,5 @@ def begin(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def end(**_: Any) -> None:
     """All tasks have ended: close idle sessions with QUIT, end the heartbeat."""
-    bench.attempts.stop()
+    if hasattr(bench, "attempts"):  # else it was stopped before it had begun
+        bench.attempts.stop()

@@ -391,5 +391,6 @@ class Session:
             category=category,
             host=self.host,
             address=self.address,
+            source=self.source,
             is_next_host_worth_trying=is_next_host_worth_trying,
         )

@@ -15,7 +15,7 @@ from mta.store.mongo import INBOX_BUCKET, Document, Mongo, guarded
 from mta.store.spool import Spool, SpoolWriter
 
 KEPT = timedelta(days=7)
-_PEEK_BYTES = 64 * 1024  # enough for any header a person wants to see in a list
+_PEEK_BYTES = 1024 * 1024  # the longest header section that intake lets through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

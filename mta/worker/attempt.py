@@ -111,7 +111,8 @@ class Attempts:
             except LeaseLost:
                 metrics.LOST_CLAIMS.labels(claimed.zone).inc()
                 return
-            self._settle(claimed, outcome)
+        # No longer held: a heartbeat must not take a settled row for a lost one.
+        self._settle(claimed, outcome)
 
     def _try(self, claimed: Delivery, started_at: datetime) -> Outcome:
         """Send; every failure becomes an outcome, the unexpected ones "later"."""
@@ -185,6 +186,7 @@ class Attempts:
             category=failure.category,
             host=failure.host or "",
             address=failure.address or "",
+            source=failure.source or "",
             attempt=claimed.attempts + 1,
             duration_ms=_milliseconds(now - started_at),
             reply=failure.reply,

@@ -127,6 +127,7 @@ def attempt():
             queue=QueueConfig(defer_times=(5 * MINUTE, 7 * MINUTE)),
         )
         leases = Leases(deliveries)
+        run.leases.append(leases)
         if deliveries.lost:
             relay.during = leases.renew
         Attempts(
@@ -141,6 +142,7 @@ def attempt():
         ).attempt("m.001")
         return deliveries
 
+    run.leases = []
     return run
 
 
@@ -272,3 +274,22 @@ def test_a_settlement_is_given_up_in_the_end(attempt):
 
     assert deliveries.settled == []
     assert sum(waits) >= SETTLE_FOR_S
+
+
+def test_a_heartbeat_during_the_settlement_renews_nothing(attempt):
+    """A settled row cannot be renewed, and must not be taken for a lost one."""
+    deliveries = Deliveries()
+    renewed = []
+    deliveries.renew = lambda claims: renewed.extend(claims) or set()
+    settle = deliveries.settle
+
+    def settle_during_a_heartbeat(claimed, outcome, *, keep_until):
+        heartbeats[0].renew()
+        return settle(claimed, outcome, keep_until=keep_until)
+
+    deliveries.settle = settle_during_a_heartbeat
+    heartbeats = attempt.leases
+    attempt(Relay(), deliveries)
+
+    assert len(deliveries.settled) == 1
+    assert renewed == []
