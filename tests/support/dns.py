@@ -37,9 +37,8 @@ class DnsServer:
                 wire = server.answer(self.request.recv(length))
                 self.request.sendall(struct.pack("!H", len(wire)) + wire)
 
-        self._udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Udp)
-        self.port = self._udp.server_address[1]
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Tcp)
+        self._udp, self._tcp = _bind_both(Udp, Tcp)
+        self.port: int = self._udp.server_address[1]
 
     @property
     def address(self) -> str:
@@ -84,3 +83,16 @@ class DnsServer:
                 return self.records[f"*.{parent}"]
             parent = parent.partition(".")[2]
         return None
+
+
+def _bind_both(
+    udp: type[socketserver.BaseRequestHandler],
+    tcp: type[socketserver.BaseRequestHandler],
+) -> tuple[socketserver.ThreadingUDPServer, socketserver.ThreadingTCPServer]:
+    """Find a port that is free for both; a free one for UDP need not be for TCP."""
+    while True:
+        server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), udp)
+        try:
+            return server, socketserver.ThreadingTCPServer(server.server_address, tcp)
+        except OSError:
+            server.server_close()
