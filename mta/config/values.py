@@ -6,7 +6,6 @@ value may come from a secret.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import (
     IPv4Address,
@@ -57,7 +56,6 @@ _AMOUNT = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))? ?([A-Za-z]{1,12})")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _PER_CENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 _FRACTION = re.compile(r"([0-9]{1,9}) ?/ ?([0-9]{1,9})")
-_RATE = re.compile(r"([0-9]{1,9})(?: ?/ ?| per )([A-Za-z]{1,12})")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -65,7 +63,6 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NO_TIME = "is not a time; write it with its unit, as in 30s, 5m, 2h or 7d"
 _NO_SIZE = "is not a size; write it with its unit, as in 500 KiB, 30 MiB or 25 MB"
 _NO_RATIO = "is not a share of 1; write it as in 1/20, 5% or 0.05"
-_NO_RATE = "is not a rate; write COUNT/PERIOD, as in 100/minute or 5/s"
 _NO_DOMAIN = "is not a domain name, such as mail.example.com"
 _NO_ADDRESS = "is not an IP address, such as 192.0.2.10 or 2001:db8::10"
 _NO_NETWORK = "is not a network, such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"
@@ -80,14 +77,6 @@ class HostPort(NamedTuple):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most ``count`` per ``period``; both more than zero."""
-
-    count: int
-    period: timedelta
 
 
 def parse_duration(text: str) -> timedelta:
@@ -137,21 +126,6 @@ def parse_ratio(text: str) -> float:
     if ratio > 1:
         raise ValueError("is more than 1, which is all there is")
     return ratio
-
-
-def parse_rate(text: str) -> Rate:
-    """Read ``"100/minute"`` or ``"5/s"``.
-
-    Raises:
-        ValueError: It is no rate, or one of zero.
-    """
-    match = _RATE.fullmatch(text.strip())
-    period = _TIMES.get(match[2].lower()) if match else None
-    if match is None or period is None:
-        raise ValueError(_NO_RATE)
-    if not int(match[1]):
-        raise ValueError("is a rate of zero: nothing would ever be sent")
-    return Rate(int(match[1]), period)
 
 
 def parse_address(text: str) -> IPAddress:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from mta.config.values import (
     HostPort,
-    Rate,
     format_duration,
     format_size,
     is_loopback,
@@ -18,7 +17,6 @@ from mta.config.values import (
     parse_host_port,
     parse_listen_host,
     parse_network,
-    parse_rate,
     parse_ratio,
     parse_size,
 )
@@ -96,26 +94,6 @@ def test_a_ratio_is_from_0_to_1(text):
     """Anything else is refused, division by zero included."""
     with pytest.raises(ValueError, match=r"share of 1|more than 1"):
         parse_ratio(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("100/minute", Rate(100, timedelta(minutes=1))),
-        ("5/s", Rate(5, timedelta(seconds=1))),
-        ("1 per day", Rate(1, timedelta(days=1))),
-    ],
-)
-def test_a_rate_is_count_per_period(text, rate):
-    """A slash or the word."""
-    assert parse_rate(text) == rate
-
-
-@pytest.mark.parametrize("text", ["0/s", "100", "/minute", "5/5m", "1.5/s"])
-def test_other_text_is_no_rate(text):
-    """A rate of zero would stop all mail without saying so."""
-    with pytest.raises(ValueError, match=r"is not a rate|rate of zero"):
-        parse_rate(text)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +218,7 @@ def test_a_formatted_size_is_read_back(size):
 @given(st.text(max_size=50))
 def test_no_text_breaks_a_parser(text):
     """A value, or ValueError; nothing else."""
-    parsers = (parse_duration, parse_size, parse_ratio, parse_rate, parse_domain)
+    parsers = (parse_duration, parse_size, parse_ratio, parse_domain)
     parsers += (parse_address, parse_network, parse_host_port, parse_listen_host)
     for parse in parsers:
         with contextlib.suppress(ValueError):
