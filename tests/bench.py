@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import free_port
+from tests.conftest import held_port
 from tests.support.dns import DnsServer
 from tests.support.stack import Stack
 
@@ -51,8 +51,11 @@ def main() -> int:
         )
         return 1
     records = {"mx.test": [("A", SINK_HOST)], "*.test": [("MX", "10 mx.test.")]}
-    with tempfile.TemporaryDirectory() as folder, DnsServer(records) as dns:
-        port = free_port()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        DnsServer(records) as dns,
+        held_port(SINK_HOST) as port,
+    ):
         config = CONFIG.format(dns=dns.address, port=port)
         with sink(port) as count, Stack(Path(folder), config) as stack:
             idle_latency(stack, count)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,16 +16,16 @@ from mta.embedded.child import Child
 from mta.embedded.find import find_mongod, find_redis
 from mta.embedded.leash import leashed
 from mta.embedded.mongod import mongo_uri, mongod_child
+from mta.embedded.ports import port_of, reserve
 from mta.embedded.redis import redis_child, redis_url
 from mta.store.mongo import Mongo, connect, ensure_indexes
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def held_port(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port for a server to listen on, which nobody else gets meanwhile."""
+    with contextlib.closing(reserve(host, 0, what="tests")) as reservation:
+        yield port_of(reservation)
 
 
 @contextlib.contextmanager
@@ -60,18 +59,20 @@ def services_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mongo_server(services_folder: Path) -> Iterator[str]:
     """URI of a real MongoDB, without a database."""
     server = find_mongod(os.environ, services_folder / "lib")
-    port = free_port()
-    with running(mongod_child(server, services_folder, port, os.environ)):
-        yield mongo_uri(port)
+    with held_port() as port:
+        child = mongod_child(server, services_folder, port, os.environ)
+        with running(child):
+            yield mongo_uri(port)
 
 
 @pytest.fixture(scope="session")
 def redis_server(services_folder: Path) -> Iterator[str]:
     """URL of database 0 of a real Redis."""
-    port = free_port()
-    child = redis_child(find_redis(os.environ), services_folder, port, os.environ)
-    with running(child):
-        yield redis_url(port, 0)
+    server = find_redis(os.environ)
+    with held_port() as port:
+        child = redis_child(server, services_folder, port, os.environ)
+        with running(child):
+            yield redis_url(port, 0)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ MAX_TOKENS = 500_000  # 10,000 recipients with names take 70,000
 MAX_DIGITS = 400  # more than any float has; reading them takes their square
 
 # A string, whole or cut short, or one structural character. Possessive: linear.
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{},]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*"?|[][{},]', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 

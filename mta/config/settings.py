@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
-from mta.config.values import HostPort, parse_address, parse_domain, parse_host_port
+from mta.config.values import (
+    MAX_PORT,
+    HostPort,
+    parse_address,
+    parse_domain,
+    parse_host_port,
+)
 from mta.config.wording import join_words, shorten, suggest
 from mta.errors import ConfigError, Problem
 
@@ -181,9 +187,30 @@ def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
         if scheme.lower() not in schemes or not separator or not rest:
             known = join_words([f"{scheme}://" for scheme in schemes], "or")
             raise ValueError(f"does not begin with {known} and name a server")
+        # Of several URLs, as for Redis Sentinel, the first one.
+        _check_servers(re.split(r"[/?#;]", rest, maxsplit=1)[0].rpartition("@"))
         return text
 
     return parse
+
+
+def _check_servers(authority: tuple[str, str, str]) -> None:
+    """See that every port is one; a password in clear makes the odder ones."""
+    login, _, servers = authority
+    named = [
+        server.rpartition(":")[2]
+        for server in servers.split(",")
+        if ":" in server and not server.endswith("]")
+    ]
+    if "@" in login or not all(map(_is_port, named)):
+        raise ValueError(
+            f"has a port that is not from 1 to {MAX_PORT}; if the password holds "
+            ": @ or /, write them as %3A, %40 and %2F"
+        )
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,5}", text) is not None and 0 < int(text) <= MAX_PORT
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:

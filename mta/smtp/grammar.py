@@ -25,21 +25,22 @@ from mta.reply import Reply, make_reply
 MAX_LOCAL_PART = 64  # octets, §4.5.3.1.1
 MAX_DOMAIN = 255  # octets, §4.5.3.1.2
 
-# §4.1.2, with RFC 6531 §3.3's additions; the quantifiers are possessive, which
-# keeps matching linear whatever comes in.
+# §4.1.2, with RFC 6531 §3.3's additions; quantifiers of characters are possessive,
+# which keeps matching linear whatever comes in. Those of groups are not: early
+# releases of Python 3.11 match too much with them.
 _ATOM = r"[0-9A-Za-z!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]++"
 _LOCAL_PART = (
-    rf"{_ATOM}(?:\.{_ATOM})*+"
-    r'|"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*+"'
+    rf"{_ATOM}(?:\.{_ATOM})*"
+    r'|"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*"'
 )
-_LABEL = r"[0-9A-Za-z_\x80-\U0010ffff]++(?:-++[0-9A-Za-z_\x80-\U0010ffff]++)*+"
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*+"
-_ROUTE = rf"@{_DOMAIN}(?:,@{_DOMAIN})*+:"
+_LABEL = r"[0-9A-Za-z_\x80-\U0010ffff]++(?:-++[0-9A-Za-z_\x80-\U0010ffff]++)*"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
+_ROUTE = rf"@{_DOMAIN}(?:,@{_DOMAIN})*:"
 _MAILBOX = re.compile(
     rf"(?:{_ROUTE})?({_LOCAL_PART})@({_DOMAIN}|\[[0-9A-Za-z.:]++\])", re.DOTALL
 )
 # A path ends at the first ">" outside quotes.
-_ARGUMENT = re.compile(r' ?<((?:[^"<>]|"(?:[^"\\]|\\.)*+")*+)>(?: +(.*))?', re.DOTALL)
+_ARGUMENT = re.compile(r' ?<((?:[^"<>]|"(?:[^"\\]|\\.)*")*)>(?: +(.*))?', re.DOTALL)
 # §4.1.2: esmtp-param.
 _PARAMETER = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]*+)(?:=([!-<>-~]++))?")
 _SIZE = re.compile(r"[0-9]{1,20}")  # RFC 1870 §6

@@ -8,7 +8,7 @@ import pytest
 from smtpdfix import AuthController, Config, SMTPDFix
 from smtpdfix.certs import _generate_certs
 
-from tests.conftest import free_port
+from tests.conftest import held_port
 from tests.support.dns import DnsServer
 from tests.support.sink import Sink
 from tests.support.stack import Stack
@@ -38,7 +38,7 @@ zones:
 
 @pytest.fixture(scope="session")
 def sink_of_session() -> Iterator[Sink]:
-    with Sink(MX_HOST, free_port()) as sink:
+    with held_port(MX_HOST) as port, Sink(MX_HOST, port) as sink:
         yield sink
 
 

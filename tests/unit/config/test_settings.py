@@ -128,3 +128,38 @@ def test_secrets_are_never_told(problems, name):
 
     settings = Settings(hostname="a", api_key="hunter2", mongo_uri="mongodb://hunter2")
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://127.0.0.1:99999/mta",
+        "mongodb://127.0.0.1:port/mta",
+        "mongodb://user:p@ss@db.example/mta",
+        "mongodb://user:pa/ss@db.example/mta",
+        "mongodb://user:pa:ss/@db.example:1/mta",
+    ],
+)
+def test_a_uri_without_a_usable_port_is_refused_and_not_shown(problems, uri):
+    """It may hold a password, and no process could connect with it."""
+    (problem,) = problems(MTA_MONGO_URI=uri)
+
+    assert "port" in problem
+    assert "p@ss" not in problem
+    assert "99999" not in problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "redis://[::1]:6379/0",
+        "redis://[::1]/0",
+        "redis://:p%40ss@cache.example/0",
+        "sentinel://a.example:26379;sentinel://b.example:26379/0",
+        "amqp://mta:secret@rabbit.example:5672//",
+    ],
+)
+def test_usual_urls_of_brokers_are_taken(url):
+    """In each of the forms that Celery reads."""
+    assert load_settings({"MTA_BROKER_URL": url}).broker_url == url
