@@ -71,9 +71,11 @@ def make_plan(
     ours = [
         *_workers(config, settings, state, env),
         *_doors(config, settings, state, env, ports),
-        *_others(config, settings, state, env, ports),
+        *_others(state, env, ports),
     ]
-    groups = (services.children, tuple(ours))
+    # Flower asks once, at its start, which workers there are and what they consume.
+    last = _flower(config, settings, state, env, ports)
+    groups = (services.children, tuple(ours), last)
     return Plan(
         tuple(group for group in groups if group), _endpoints(config, services, ports)
     )
@@ -154,33 +156,36 @@ def _doors(
     return children
 
 
-def _others(
+def _others(state: StateFolder, env: Mapping[str, str], ports: Ports) -> list[Child]:
+    commanded = {"scheduler": (Role.SCHEDULER, commands.scheduler_command())}
+    if ports.sandbox is not None:
+        commanded["sandbox"] = (Role.SANDBOX, commands.sandbox_command(ports.sandbox))
+    return [
+        marked_child(name, role, argv, env, state.marker(name), OTHER_GRACE_S)
+        for name, (role, argv) in commanded.items()
+    ]
+
+
+def _flower(
     config: Config,
     settings: Settings,
     state: StateFolder,
     env: Mapping[str, str],
     ports: Ports,
-) -> list[Child]:
-    commanded = {"scheduler": (Role.SCHEDULER, commands.scheduler_command())}
-    if ports.sandbox is not None:
-        commanded["sandbox"] = (Role.SANDBOX, commands.sandbox_command(ports.sandbox))
-    children = [
-        marked_child(name, role, argv, env, state.marker(name), OTHER_GRACE_S)
-        for name, (role, argv) in commanded.items()
-    ]
-    if ports.flower is not None:
-        host = config.flower.host
-        login = settings.flower_basic_auth or state.flower_login()
-        flower = Child(
-            name="flower",
-            role=Role.FLOWER,
-            argv=commands.flower_command(host, ports.flower),
-            env={**env, "MTA_PROCESS_NAME": "flower", "FLOWER_BASIC_AUTH": login},
-            is_ready=http_answers(reachable_host(host), ports.flower, "/healthcheck"),
-            grace_s=OTHER_GRACE_S,
-        )
-        children.append(flower)
-    return children
+) -> tuple[Child, ...]:
+    if ports.flower is None:
+        return ()
+    host = config.flower.host
+    login = settings.flower_basic_auth or state.flower_login()
+    flower = Child(
+        name="flower",
+        role=Role.FLOWER,
+        argv=commands.flower_command(host, ports.flower),
+        env={**env, "MTA_PROCESS_NAME": "flower", "FLOWER_BASIC_AUTH": login},
+        is_ready=http_answers(reachable_host(host), ports.flower, "/healthcheck"),
+        grace_s=OTHER_GRACE_S,
+    )
+    return (flower,)
 
 
 def _endpoints(config: Config, services: Services, ports: Ports) -> Endpoints:
