@@ -56,11 +56,12 @@ def done_with(messages, at):
 
 def test_a_body_stays_while_a_delivery_needs_it(messages, a_message, a_row):
     """However long the message is deferred."""
-    messages.insert(a_message(), [BOB])
-    messages.mark_expanded(a_message().id)
+    message = a_message()
+    messages.insert(message, [BOB])
+    messages.mark_expanded(message.id)
     a_row(state="deferred")
 
-    assert done_with(messages, NOW + timedelta(hours=5)) == []
+    assert done_with(messages, message.created_at + timedelta(hours=5)) == []
 
 
 def test_a_body_goes_after_the_last_delivery_and_a_grace(
@@ -71,19 +72,20 @@ def test_a_body_goes_after_the_last_delivery_and_a_grace(
     messages.mark_expanded(a_message().id)
     claimed = deliveries.claim(a_row(), owner="w")
     delivered = an_outcome(DeliveryState.DELIVERED)
-    deliveries.settle(claimed, delivered, keep_until=NOW + timedelta(days=30))
+    deliveries.settle(claimed, delivered, keep_until=delivered.at + KEEP)
 
-    early = done_with(messages, NOW + SWEEP_EVERY * 2)
-    late = done_with(messages, NOW + KEEP + 2 * SWEEP_EVERY)
+    early = done_with(messages, delivered.at + 2 * SWEEP_EVERY)
+    late = done_with(messages, delivered.at + KEEP + 2 * SWEEP_EVERY)
 
     assert (early, late) == ([], [a_message().id])
 
 
 def test_a_body_without_rows_yet_is_not_taken_for_done(messages, a_message):
     """A message that is not expanded has deliveries that nobody has written."""
-    messages.insert(a_message(), [BOB])
+    message = a_message()
+    messages.insert(message, [BOB])
 
-    assert done_with(messages, NOW + timedelta(days=1)) == []
+    assert done_with(messages, message.created_at + timedelta(days=1)) == []
 
 
 def test_a_swept_message_is_remembered_without_its_content(messages, a_message):
