@@ -46,8 +46,12 @@ DEFAULT_MONGO_URI = "mongodb://127.0.0.1:27017/mta"
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
+    """The wall clock, in whole milliseconds.
+
+    BSON keeps no more: what we hold and what we read back must be equal.
+    """
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from celery import signals
 
 from mta import wiring
 from mta.cli import process
-from mta.config.settings import load_settings
+from mta.config.settings import Settings, load_settings
 from mta.observe import metrics
 from mta.worker.tasks import bench
 
@@ -25,14 +25,28 @@ def set_up_logging(**_: Any) -> None:
     process.start_logging(load_settings(os.environ), "worker")
 
 
-@signals.worker_init.connect
-def set_up(**_: Any) -> None:
-    """Build what the tasks work with; connects to nothing yet."""
+def build_bench() -> Settings:
+    """Give the tasks of this process what they work with."""
     settings, config = process.load()
     bench.attempts = wiring.build_attempts(settings, config)
     bench.sweeper = wiring.build_sweeper(settings, config)
+    return settings
+
+
+@signals.worker_init.connect
+def set_up(**_: Any) -> None:
+    """Build what the tasks work with; connects to nothing yet."""
+    settings = build_bench()
     if settings.metrics_listen is not None:
         metrics.serve(settings.metrics_listen.host, settings.metrics_listen.port)
+
+
+@signals.worker_process_init.connect
+def set_up_child(**_: Any) -> None:
+    """A process of a prefork pool: nothing of its parent's connections is its own."""
+    wiring.open_database.cache_clear()
+    build_bench()
+    bench.attempts.start()
 
 
 @signals.worker_ready.connect

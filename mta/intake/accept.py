@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from bson.raw_bson import RawBSONDocument
+
 from mta.config.zones import Config
 from mta.errors import MtaError, Rejected, StoreUnavailable
 from mta.intake.expand import Expander
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 # a crash have hidden it from everybody.
 SPOOL_GRACE = timedelta(days=3)
 
+_NOT_STORABLE = make_reply(554, "5.6.0", "The message cannot be stored")
 _HEADER_TOO_LARGE = make_reply(552, "5.3.4", "Header section too large")
 
 
@@ -51,7 +54,7 @@ class Intake:
 
     Attributes:
         ids: Makes queue ids.
-        now: The clock; aware UTC.
+        now: The clock; aware UTC, whole milliseconds.
     """
 
     config: Config
@@ -75,7 +78,7 @@ class Submission:
         self.id = intake.ids()
         self._intake = intake
         self._envelope = envelope
-        self._created_at = _to_milliseconds(intake.now())
+        self._created_at = intake.now()
         self._give_up_at = self._created_at + intake.config.queue.max_queue_time
         self._lines = CanonicalLines()
         self._splitter = HeaderSplitter()
@@ -84,7 +87,8 @@ class Submission:
         self._hash = RelaxedBodyHash()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._is_8bit = False
-        self._writer = intake.spool.open(expires_at=self._give_up_at + SPOOL_GRACE)
+        kept_until = self._give_up_at + intake.config.queue.keep_content
+        self._writer = intake.spool.open(expires_at=kept_until + SPOOL_GRACE)
 
     def write(self, chunk: bytes) -> None:
         """Take a piece of the content: header, empty line and body, as sent.
@@ -107,13 +111,13 @@ class Submission:
             StoreUnavailable: Nothing is promised; it may be stored all the same.
         """
         try:
-            message = self._complete()
+            message, encoded = self._complete()
         except MtaError:
             self.abort()
             _count_refused(self._envelope)
             raise
         try:
-            self._intake.messages.insert(message, self._recipients)
+            self._intake.messages.insert(encoded)
         except StoreUnavailable:
             # It may be stored nevertheless, so its body must stay.
             _count_refused(self._envelope)
@@ -167,8 +171,8 @@ class Submission:
         )
         return prepared
 
-    def _complete(self) -> StoredMessage:
-        """Store the rest of the body and all that is known of the message."""
+    def _complete(self) -> tuple[StoredMessage, RawBSONDocument]:
+        """Store the rest of the body; make what the promise will be written as."""
         self._take(self._lines.close())
         rest = self._splitter.close()
         if self._prepared is None:
@@ -176,20 +180,30 @@ class Submission:
         if rest:
             self._take(rest)
         message = self._to_message(self._prepared)
+        try:
+            encoded = self._intake.messages.encode(message, self._recipients)
+        except ValueError as error:
+            raise Rejected(_NOT_STORABLE, detail=str(error)) from error
         self._writer.close(
             uploaded_at=self._created_at,
             filename=f"message {self.id}",
             metadata={"created": self._created_at},
         )
-        return message
+        return message, encoded
 
     def _expand(self, message: StoredMessage) -> None:
         """After the promise nothing is refused: the scheduler repairs."""
         try:
-            now = _to_milliseconds(self._intake.now())
+            now = self._intake.now()
             self._intake.expander.expand(message, self._recipients, now)
-        except StoreUnavailable as error:
-            log.warning("left to the scheduler id=%s error=%s", self.id, error)
+        except Exception as error:
+            is_known = isinstance(error, StoreUnavailable)
+            log.warning(
+                "left to the scheduler id=%s error=%s",
+                self.id,
+                error,
+                exc_info=not is_known,
+            )
 
     def _to_message(self, prepared: Prepared) -> StoredMessage:
         return StoredMessage(
@@ -209,11 +223,6 @@ class Submission:
             give_up_at=self._give_up_at,
             recipient_count=len(self._recipients),
         )
-
-
-def _to_milliseconds(instant: datetime) -> datetime:
-    """BSON keeps milliseconds: what we hold and what we read back must be equal."""
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def _count_accepted(message: StoredMessage) -> None:

@@ -23,7 +23,7 @@ _PLAIN = frozenset(
 )
 # Python's own codecs that are no charset, and quadratic ones among them.
 _NO_CHARSETS = frozenset(
-    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"}
+    {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"}
 )
 # "=?UTF-8?Q?" and "?=" take 12. Shorter than RFC 2047's 75, so that the first
 # word still fits beside the field's name.
@@ -110,7 +110,8 @@ def _join(run: list[tuple[str, bytes]]) -> str:
             data = b"".join(piece for _, piece in run[start:index])
             parts.append(data.decode(run[start][0].partition("*")[0], "replace"))
             start = index
-    return "".join(parts)
+    # A charset may still say half of a surrogate pair, which is no character.
+    return "".join(parts).encode("utf-8", "replace").decode("utf-8")
 
 
 def _q_encode(char: bytes) -> bytes:

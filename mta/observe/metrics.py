@@ -74,7 +74,7 @@ DOORBELL_FAILURES = Counter(
 )
 ECHOES = Counter("mta_doorbell_echoes", "Doorbells that found nothing to do.")
 LOST_CLAIMS = Counter(
-    "mta_claims_lost", "Settlements that came too late to count.", ["zone"]
+    "mta_claims_lost", "Claims that another owner had taken over.", ["zone"]
 )
 SCHEDULER_TICK = Histogram(
     "mta_scheduler_tick_seconds",

@@ -26,7 +26,6 @@ from mta.store.documents import LOG_KEPT, outcome_document, to_delivery
 from mta.store.grouped import Grouped
 from mta.store.mongo import (
     DELIVERIES,
-    LIVE_ROW,
     Document,
     Mongo,
     durable,
@@ -44,11 +43,6 @@ ETA_LEAD = timedelta(seconds=5)
 
 _DUPLICATE_KEY = 11000
 _WAITING = [state.value for state in WAITING]
-
-
-def rows_of(message_id: str) -> Document:
-    """Query for the rows of one message: ``_id`` is ``<message>.<seq>``."""
-    return {"_id": {"$gte": f"{message_id}.", "$lt": f"{message_id}/"}}
 
 
 def _milliseconds(length: timedelta) -> int:
@@ -224,7 +218,17 @@ class Deliveries:
     @guarded
     def zones_to_ring(self, now: datetime) -> list[str]:
         """Zones with rows to ring, configured or not."""
-        return sorted(self._rows.distinct("zone", {"ring_at": {"$lte": now}}))
+        # The condition on zone is always true; it lets the index jump from one zone
+        # to the next instead of reading every row there ever was.
+        query = {"zone": {"$gte": ""}, "ring_at": {"$lte": now}}
+        return sorted(self._rows.distinct("zone", query))
+
+    @guarded
+    def overdue(self, zone: str, now: datetime, *, limit: int) -> list[Delivery]:
+        """Waiting rows to be rung whose time is over."""
+        query = {"zone": zone, "ring_at": {"$lte": now}, "give_up_at": {"$lte": now}}
+        query["state"] = {"$in": _WAITING}
+        return [to_delivery(row) for row in self._rows.find(query).limit(limit)]
 
     @guarded
     def mark_rung(self, rung: Sequence[Delivery], now: datetime) -> None:
@@ -267,11 +271,16 @@ class Deliveries:
         )
 
     @guarded
-    def postpone_ring(self, waiting: Sequence[Delivery], until: datetime) -> None:
-        """Their doorbells are still in the broker: look again at ``until``."""
+    def postpone_ring(
+        self, waiting: Sequence[Delivery], now: datetime, until: datetime
+    ) -> None:
+        """Their doorbells are still in the broker: look again at ``until``.
+
+        Not those that were settled since, and are to be rung at a time of their own.
+        """
         ids = [row.id for row in waiting]
         self._rows.update_many(
-            {"_id": {"$in": ids}, "state": {"$in": _WAITING}},
+            {"_id": {"$in": ids}, "state": {"$in": _WAITING}, "ring_at": {"$lte": now}},
             {"$set": {"ring_at": until}},
         )
 
@@ -296,7 +305,6 @@ class Deliveries:
     ) -> list[tuple[str, int]]:
         """Live rows per recipient domain, most first."""
         match: Document = {"state": {"$in": [state.value for state in states]}}
-        match |= LIVE_ROW
         if zone is not None:
             match["zone"] = zone
         groups = self._rows.aggregate(
@@ -312,8 +320,7 @@ class Deliveries:
     def count_live(self) -> dict[DeliveryState, int]:
         """Rows by state, the finished ones left out; reads an index only."""
         return {
-            state: self._rows.count_documents({"state": state.value, **LIVE_ROW})
-            for state in LIVE
+            state: self._rows.count_documents({"state": state.value}) for state in LIVE
         }
 
     @guarded
@@ -330,7 +337,7 @@ class Deliveries:
         """One page of a zone's live rows, sorted by one field."""
         states_in = {"$in": [state.value for state in states]}
         found = (
-            self._rows.find({"state": states_in, "zone": zone, **LIVE_ROW})
+            self._rows.find({"state": states_in, "zone": zone})
             .sort([(sort, DESCENDING if descending else ASCENDING)])
             .skip(start)
             .limit(limit)

@@ -11,11 +11,13 @@ from itertools import islice
 from threading import Event, Lock
 from typing import Generic, TypeVar
 
+from mta.errors import StoreUnavailable
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class GroupStopped(Exception):
+class GroupStopped(StoreUnavailable):
     """The thread that ran the group was stopped; whether it was done is unknown."""
 
 
@@ -44,13 +46,32 @@ class Grouped(Generic[Item, Result]):
             self._waiting.append(call)
             call.leads, self._has_leader = not self._has_leader, True
         if not call.leads:
-            call.woken.wait()
+            self._wait(call)
         if call.leads:
             self._lead()
         if call.error is not None:
             raise call.error
         (result,) = call.results
         return result
+
+    def _wait(self, call: "_Call[Item, Result]") -> None:
+        """Wait for the group, or for the lead; who is killed waiting hands it on."""
+        try:
+            call.woken.wait()
+        except BaseException:
+            with self._lock:
+                if call in self._waiting:
+                    self._waiting.remove(call)
+                if call.leads:
+                    self._hand_on()
+            raise
+
+    def _hand_on(self) -> None:
+        """Wake the next leader, if anybody waits; the lock is held."""
+        self._has_leader = bool(self._waiting)
+        if self._has_leader:
+            self._waiting[0].leads = True
+            self._waiting[0].woken.set()
 
     def _lead(self) -> None:
         """Run one group, the caller's item first, then hand the lead on."""
@@ -72,10 +93,7 @@ class Grouped(Generic[Item, Result]):
                 raise
         finally:
             with self._lock:
-                self._has_leader = bool(self._waiting)
-                if self._has_leader:
-                    self._waiting[0].leads = True
-                    self._waiting[0].woken.set()
+                self._hand_on()
             for call in group:
                 call.woken.set()
 

@@ -1,15 +1,16 @@
 """The ``messages`` collection: what was promised, and which bodies may go."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import bson
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from mta.errors import StoreUnavailable
-from mta.store.deliveries import rows_of
 from mta.store.documents import (
     Recipient,
     StoredMessage,
@@ -45,15 +46,31 @@ class Messages:
         self._mark = Grouped(self._mark_all)
         self._deliveries = db[DELIVERIES]
 
-    @guarded
-    def insert(self, message: StoredMessage, recipients: list[Recipient]) -> None:
-        """Commit a message: when this returns, it is ours to deliver."""
+    def encode(
+        self, message: StoredMessage, recipients: list[Recipient]
+    ) -> RawBSONDocument:
+        """What ``insert`` wants, made apart: a bad one must not spoil its group.
+
+        Raises:
+            ValueError: It holds what MongoDB cannot, such as half a character.
+        """
         document = message_document(
             message, recipients, expand_at=message.created_at + EXPAND_AFTER
         )
         document["sweep_at"] = message.created_at + SWEEP_EVERY
-        # Encoded here: what cannot be stored must not spoil its whole group.
-        refusal = self._insert(RawBSONDocument(bson.encode(document)))
+        try:
+            return RawBSONDocument(bson.encode(document))
+        except BSONError as error:
+            raise ValueError(str(error)) from error
+
+    @guarded
+    def insert(self, encoded: RawBSONDocument) -> None:
+        """Commit a message: when this returns, it is ours to deliver.
+
+        Raises:
+            StoreUnavailable: It may be stored all the same.
+        """
+        refusal = self._insert(encoded)
         if refusal is not None:
             raise StoreUnavailable(refusal)
 
@@ -104,57 +121,64 @@ class Messages:
         return [(to_message(found), to_recipients(found)) for found in cursor]
 
     @guarded
-    def done_with(
-        self, now: datetime, *, keep_content: timedelta, limit: int
-    ) -> Sequence[tuple[str, str]]:
-        """Ids of messages no live delivery needs, and of their bodies.
+    def sweep(self, now: datetime, *, keep_content: timedelta, limit: int) -> "Swept":
+        """Look at up to ``limit`` messages whose time to be looked at has come.
 
-        The others are looked at again later.
-
-        A message is only ever judged once all its rows exist.
+        Those with live deliveries are looked at again later, and later each time;
+        those without are noted, kept for ``keep_content``, and done with after
+        that. A message is only ever judged once all its rows exist.
         """
         query: Document = {"sweep_at": {"$lte": now}, "expand_at": {"$exists": False}}
-        fields = {"_id": 1, "sweeps": 1, "created_at": 1, "body.file_id": 1}
+        fields = {"_id": 1, "sweeps": 1, "is_idle": 1, "body.file_id": 1}
         found = list(
             self._messages.find(query, fields).sort("sweep_at", 1).limit(limit)
         )
-        finished = []
-        for document in found:
-            again = self._look_again_at(document, now, keep_content)
-            if again is None:
-                finished.append((document["_id"], document["body"]["file_id"]))
-            else:
-                self._messages.update_one(
-                    {"_id": document["_id"]},
-                    {"$set": {"sweep_at": again}, "$inc": {"sweeps": 1}},
-                )
-        return finished
-
-    def _look_again_at(
-        self, document: Document, now: datetime, keep_content: timedelta
-    ) -> datetime | None:
-        rows = self._deliveries
-        live = {"message": document["_id"], **LIVE_ROW}
-        if rows.find_one(live, {"_id": 1}) is not None:
-            factor: int = 2 ** min(int(document["sweeps"]), 10)
-            return now + min(SWEEP_EVERY * factor, SWEEP_AT_MOST)
-        query, newest = rows_of(document["_id"]), [("finished_at", DESCENDING)]
-        last = rows.find_one(query, {"finished_at": 1}, sort=newest)
-        finished_at: datetime = document["created_at"]
-        if last is not None:
-            finished_at = last.get("finished_at", finished_at)
-        gone_at: datetime = finished_at + keep_content
-        return gone_at if gone_at > now else None
+        ids = [document["_id"] for document in found]
+        rows = {"message": {"$in": ids}, **LIVE_ROW}
+        live = set(self._deliveries.distinct("message", rows)) if ids else set()
+        again = [
+            UpdateOne({"_id": document["_id"]}, _look_again(document, now))
+            if document["_id"] in live
+            else UpdateOne({"_id": document["_id"]}, _note_idle(now, keep_content))
+            for document in found
+            if document["_id"] in live or not document.get("is_idle")
+        ]
+        if again:
+            self._messages.bulk_write(again, ordered=False)
+        done = [
+            (document["_id"], document["body"]["file_id"])
+            for document in found
+            if document["_id"] not in live and document.get("is_idle")
+        ]
+        return Swept(looked_at=len(found), done=done)
 
     @guarded
     def mark_swept(
-        self, message_id: str, now: datetime, *, expires_at: datetime
+        self, message_ids: Sequence[str], now: datetime, *, expires_at: datetime
     ) -> None:
-        """The body is gone; the record follows at ``expires_at``."""
-        self._messages.update_one(
-            {"_id": message_id},
+        """The bodies are gone; the records follow at ``expires_at``."""
+        self._messages.update_many(
+            {"_id": {"$in": list(message_ids)}},
             {
                 "$set": {"swept_at": now, "expires_at": expires_at},
                 "$unset": {"sweep_at": 1},
             },
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep came to: ``done`` holds ids of messages and of their bodies."""
+
+    looked_at: int
+    done: Sequence[tuple[str, str]]
+
+
+def _look_again(document: Document, now: datetime) -> Document:
+    factor: int = 2 ** min(int(document["sweeps"]), 10)
+    again = now + min(SWEEP_EVERY * factor, SWEEP_AT_MOST)
+    return {"$set": {"sweep_at": again}, "$inc": {"sweeps": 1}}
+
+
+def _note_idle(now: datetime, keep_content: timedelta) -> Document:
+    return {"$set": {"sweep_at": now + keep_content, "is_idle": True}}

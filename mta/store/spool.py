@@ -4,8 +4,8 @@ The documents are those of the GridFS specification, so any driver's reader work
 we write them ourselves because the driver's writer probes indexes for every file.
 Whatever a message's size, a writer holds one chunk and a reader holds one.
 
-Chunks are written with w=1: the ``messages`` insert that follows waits for a
-majority's journal, and the oplog is ordered, so it vouches for them too.
+All of it waits for a majority's journal, chunk by chunk: a restart of MongoDB between
+body and message must not leave a promise without its body.
 """
 
 import secrets
@@ -18,7 +18,14 @@ from bson.objectid import ObjectId
 
 from mta.errors import ContentMissing
 from mta.store.grouped import Grouped
-from mta.store.mongo import Document, Documents, Mongo, guarded, store_errors
+from mta.store.mongo import (
+    Document,
+    Documents,
+    Mongo,
+    durable,
+    guarded,
+    store_errors,
+)
 
 CHUNK_BYTES = 255 * 1024  # the GridFS specification's default
 
@@ -110,8 +117,8 @@ class Spool:
     """The bodies of one bucket."""
 
     def __init__(self, db: Mongo, bucket: str) -> None:
-        self._chunks = db[f"{bucket}.chunks"]
-        self._files = db[f"{bucket}.files"]
+        self._chunks = durable(db, f"{bucket}.chunks")
+        self._files = durable(db, f"{bucket}.files")
         self._insert_small = Grouped(self._insert_all, most=20)
 
     def open(self, *, expires_at: datetime) -> SpoolWriter:
@@ -139,10 +146,10 @@ class Spool:
             yield bytes(chunk["data"])
 
     @guarded
-    def delete(self, file_id: str) -> None:
-        """Remove a body; ``files`` first, so that no reader sees half of one."""
-        self._files.delete_one({"_id": file_id})
-        self._chunks.delete_many({"files_id": file_id})
+    def delete(self, file_ids: Sequence[str]) -> None:
+        """Remove bodies; ``files`` first, so that no reader sees half of one."""
+        self._files.delete_many({"_id": {"$in": list(file_ids)}})
+        self._chunks.delete_many({"files_id": {"$in": list(file_ids)}})
 
     def _insert_all(self, bodies: Sequence[tuple[Document, Document]]) -> list[None]:
         """Store many bodies of one chunk each; ``files`` last, as for all bodies."""

@@ -80,6 +80,7 @@ class Attempts:
     owner: str
     now: Callable[[], datetime]
     wait: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
 
     def start(self) -> None:
         """Begin to keep leases alive."""
@@ -99,13 +100,14 @@ class Attempts:
             log.warning("left to the scheduler id=%s error=%s", delivery_id, error)
 
     def _attempt(self, delivery_id: str) -> None:
+        asked_at = self.monotonic()
         claimed = self.deliveries.claim(delivery_id, owner=self.owner)
         if claimed is None:
             # An echo: not due, settled, or another worker's.
             metrics.ECHOES.inc()
             return
         started_at = self.now()
-        with self.leases.holding(claimed):
+        with self.leases.holding(claimed, asked_at=asked_at):
             try:
                 outcome = self._try(claimed, started_at)
             except LeaseLost:

@@ -87,6 +87,9 @@ class Scheduler:
             except StoreUnavailable as error:
                 self._is_leader = False
                 log.warning("tick failed error=%s", error)
+            except Exception:
+                # The next tick may do better; without any, deferred mail would wait.
+                log.exception("tick broke")
         if self._is_leader:
             self.leadership.resign()
 
@@ -117,17 +120,15 @@ class Scheduler:
             self._measure()
 
     def _ring_zone(self, zone: str, now: datetime) -> None:
+        for row in self.deliveries.overdue(zone, now, limit=RING_AT_ONCE):
+            self._expire(row, now)
         limit = min(self.broker.room(zone), RING_AT_ONCE)
         if limit == 0:
             return
-        found = self.deliveries.to_ring(zone, now, limit=limit)
-        overdue = [row for row in found if _is_over(row, now)]
-        for row in overdue:
-            self._expire(row, now)
-        rows = [row for row in found if not _is_over(row, now)]
+        rows = self.deliveries.to_ring(zone, now, limit=limit)
         waiting = self._still_in_broker(zone, rows)
         if waiting:
-            self.deliveries.postpone_ring(waiting, now + RING_GRACE)
+            self.deliveries.postpone_ring(waiting, now, now + RING_GRACE)
         kept = {row.id for row in waiting}
         due = [row for row in rows if row.id not in kept]
         if due:
@@ -170,10 +171,6 @@ class Scheduler:
             return False
         self._next[what] = self.monotonic() + every_s
         return True
-
-
-def _is_over(row: Delivery, now: datetime) -> bool:
-    return row.state in WAITING and now >= row.give_up_at
 
 
 def _may_wait_in_broker(row: Delivery) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from mta.embedded.ports import port_of, reserve
 from mta.embedded.probes import Probe, http_answers
 
@@ -50,8 +52,9 @@ def wait_for(probe: Probe) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.parametrize("pool", ["gevent -c 10", "prefork -c 2"])
 def test_a_plain_celery_worker_delivers(
-    tmp_path, mongo_uri_of_test, redis_server, dns_server, sink
+    pool, tmp_path, mongo_uri_of_test, redis_server, dns_server, sink
 ):
     """`celery -A mta.worker worker` needs MTA_* and nothing of ours around it."""
     config = tmp_path / "zones.yaml"
@@ -62,7 +65,7 @@ def test_a_plain_celery_worker_delivers(
         "MTA_MONGO_URI": mongo_uri_of_test,
         "MTA_BROKER_URL": redis_server.removesuffix("0") + "7",
     }
-    celery = "celery -A mta.worker worker -P gevent -c 10 -Q default"
+    celery = f"celery -A mta.worker worker -P {pool} -Q default"
     mail = {"from": "ada@a.test", "to": "hand@b.test", "text": "Hello"}
 
     with ExitStack() as held:

@@ -163,3 +163,29 @@ def test_the_ring_query_reads_only_its_index(db, deliveries, a_row):
     stats = plan["executionStats"]
 
     assert (stats["totalKeysExamined"], stats["totalDocsExamined"]) == (0, 0)
+
+
+def test_looking_for_zones_to_ring_reads_no_finished_row(db, deliveries, a_row):
+    """Thirty days of finished mail must cost a tick nothing."""
+    for number in range(1, 30):
+        a_row(number, state="delivered")
+    db.deliveries.update_many({}, {"$unset": {"ring_at": 1}})
+    a_row(40, zone="news")
+
+    assert deliveries.zones_to_ring(KEEP) == ["news"]
+    query = {"zone": {"$gte": ""}, "ring_at": {"$lte": KEEP}}
+    distinct = {"distinct": "deliveries", "key": "zone", "query": query}
+    plan = db.command({"explain": distinct, "verbosity": "executionStats"})
+    assert plan["executionStats"]["totalDocsExamined"] == 0
+
+
+def test_counting_live_rows_reads_an_index_only(db, deliveries, a_row):
+    """The gauges must not cost a million reads."""
+    for number in range(1, 30):
+        a_row(number)
+
+    assert deliveries.count_live()[DeliveryState.QUEUED] == 29
+    query = {"aggregate": "deliveries", "cursor": {}}
+    query["pipeline"] = [{"$match": {"state": "queued"}}, {"$count": "n"}]
+    plan = db.command({"explain": query, "verbosity": "executionStats"})
+    assert "'docsExamined': 29" not in str(plan)

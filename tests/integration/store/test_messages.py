@@ -23,7 +23,7 @@ def test_a_message_is_read_as_it_was_written(messages, a_message):
     """Without its recipients, which no delivery needs."""
     message = a_message()
 
-    messages.insert(message, [BOB])
+    messages.insert(messages.encode(message, [BOB]))
 
     assert messages.find(message.id) == message
 
@@ -31,7 +31,7 @@ def test_a_message_is_read_as_it_was_written(messages, a_message):
 def test_a_message_whose_rows_may_be_missing_is_found(messages, a_message):
     """Its acceptor may have died between the promise and the rows."""
     message = a_message(recipient_count=2)
-    messages.insert(message, [BOB, EVE])
+    messages.insert(messages.encode(message, [BOB, EVE]))
 
     early = messages.unexpanded(message.created_at, limit=10)
     found = messages.unexpanded(message.created_at + EXPAND_AFTER, limit=10)
@@ -43,7 +43,7 @@ def test_a_message_whose_rows_may_be_missing_is_found(messages, a_message):
 def test_an_expanded_message_is_left_alone(messages, a_message):
     """Once all rows exist nobody writes them again."""
     message = a_message()
-    messages.insert(message, [BOB])
+    messages.insert(messages.encode(message, [BOB]))
 
     messages.mark_expanded(message.id)
 
@@ -51,13 +51,14 @@ def test_an_expanded_message_is_left_alone(messages, a_message):
 
 
 def done_with(messages, at):
-    return [found for found, _ in messages.done_with(at, keep_content=KEEP, limit=9)]
+    swept = messages.sweep(at, keep_content=KEEP, limit=9)
+    return [message_id for message_id, _ in swept.done]
 
 
 def test_a_body_stays_while_a_delivery_needs_it(messages, a_message, a_row):
     """However long the message is deferred."""
     message = a_message()
-    messages.insert(message, [BOB])
+    messages.insert(messages.encode(message, [BOB]))
     messages.mark_expanded(message.id)
     a_row(state="deferred")
 
@@ -68,22 +69,24 @@ def test_a_body_goes_after_the_last_delivery_and_a_grace(
     messages, deliveries, a_message, a_row, an_outcome
 ):
     """People look at a message they have just sent."""
-    messages.insert(a_message(), [BOB])
+    messages.insert(messages.encode(a_message(), [BOB]))
     messages.mark_expanded(a_message().id)
     claimed = deliveries.claim(a_row(), owner="w")
     delivered = an_outcome(DeliveryState.DELIVERED)
     deliveries.settle(claimed, delivered, keep_until=delivered.at + KEEP)
 
-    early = done_with(messages, delivered.at + 2 * SWEEP_EVERY)
-    late = done_with(messages, delivered.at + KEEP + 2 * SWEEP_EVERY)
+    noticed_at = delivered.at + 2 * SWEEP_EVERY
+    noticed = done_with(messages, noticed_at)
+    early = done_with(messages, noticed_at + KEEP - SWEEP_EVERY)
+    late = done_with(messages, noticed_at + KEEP)
 
-    assert (early, late) == ([], [a_message().id])
+    assert (noticed, early, late) == ([], [], [a_message().id])
 
 
 def test_a_body_without_rows_yet_is_not_taken_for_done(messages, a_message):
     """A message that is not expanded has deliveries that nobody has written."""
     message = a_message()
-    messages.insert(message, [BOB])
+    messages.insert(messages.encode(message, [BOB]))
 
     assert done_with(messages, message.created_at + timedelta(days=1)) == []
 
@@ -91,9 +94,9 @@ def test_a_body_without_rows_yet_is_not_taken_for_done(messages, a_message):
 def test_a_swept_message_is_remembered_without_its_content(messages, a_message):
     """The record outlives the body."""
     message = a_message()
-    messages.insert(message, [BOB])
+    messages.insert(messages.encode(message, [BOB]))
 
-    messages.mark_swept(message.id, NOW, expires_at=NOW + timedelta(days=30))
+    messages.mark_swept([message.id], NOW, expires_at=NOW + timedelta(days=30))
 
     found = messages.find(message.id)
     assert found is not None

@@ -84,7 +84,7 @@ def test_a_deleted_body_leaves_nothing(db, spool):
     """Files document and chunks go."""
     file_id = store(spool, b"x" * 10)
 
-    spool.delete(file_id)
+    spool.delete([file_id])
 
     assert db.mail.files.count_documents({}) == 0
     assert db.mail.chunks.count_documents({}) == 0

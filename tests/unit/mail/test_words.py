@@ -1,3 +1,5 @@
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,3 +42,22 @@ def test_encoded_words_stay_short_and_whole():
 def test_encoding_then_decoding_is_identity(text):
     """What a subject says survives the trip."""
     assert decode_words(encode_words(text)) == text
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "raw_unicode_escape", "utf-7"])
+def test_codecs_that_are_no_charsets_are_not_applied(charset):
+    """Python knows more codecs than mail does; some make half characters."""
+    text = f"=?{charset}?Q?=5Cud800?="
+
+    decoded = decode_words(text)
+
+    assert decoded == text
+    decoded.encode("utf-8")
+
+
+@pytest.mark.parametrize("charset", ["utf-16-be", "utf-8", "utf-32-be"])
+def test_half_of_a_surrogate_pair_is_never_decoded(charset):
+    """What we store must be text that can be written down again."""
+    word = f"=?{charset}?B?{b64encode(bytes.fromhex('d800d80000d8000000')).decode()}?="
+
+    decode_words(word).encode("utf-8")

@@ -1,5 +1,7 @@
 """Group commit: shared round trips, each caller's own result."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -81,3 +83,30 @@ def test_a_run_that_forgets_a_result_is_an_error_for_all():
 
     with pytest.raises(ValueError, match="zip"):
         broken(1)
+
+
+def test_a_caller_killed_while_it_waits_stops_nobody_else():
+    """A greenlet may be killed anywhere; the lead must pass it by."""
+    script = """
+from gevent import monkey; monkey.patch_all()
+import gevent
+from mta.store.grouped import Grouped
+go_on = gevent.event.Event()
+
+def run(items):
+    if items == ["first"]:
+        go_on.wait(5)
+    return items
+
+same = Grouped(run)
+calls = [gevent.spawn(same, name) for name in ("first", "killed", "third")]
+gevent.sleep(0)
+calls[1].kill()
+go_on.set()
+print(calls[0].get(timeout=5), calls[2].get(timeout=5), same("fourth"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=60, check=False
+    )
+
+    assert done.stdout.split() == [b"first", b"third", b"fourth"], done.stderr

@@ -252,6 +252,24 @@ def test_the_content_ends_in_an_error_when_the_lease_is_lost(attempt):
     assert len(caught) == 1
 
 
+def test_a_lease_that_nobody_could_renew_counts_as_lost():
+    """Cut off from MongoDB for a lease, we must take the row for another's."""
+    deliveries = Deliveries()
+    clock = [100.0]
+    leases = Leases(deliveries, monotonic=lambda: clock[0])
+
+    with leases.holding(DELIVERY, asked_at=100.0):
+        clock[0] += 59
+        before = leases.is_lost(DELIVERY)
+        leases.renew()
+        clock[0] += 59
+        renewed = leases.is_lost(DELIVERY)
+        clock[0] += 1
+        cut_off = leases.is_lost(DELIVERY)
+
+    assert (before, renewed, cut_off) == (False, False, True)
+
+
 def test_a_settlement_is_retried_while_the_store_is_away(attempt):
     """Forgetting a 250 would mean sending twice."""
     deliveries = Deliveries()

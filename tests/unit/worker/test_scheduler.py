@@ -29,6 +29,10 @@ def a_delivery(number=1, **changes):
     return Delivery(**{**facts, **changes})
 
 
+def is_over(row, now):
+    return row.state is not DeliveryState.SENDING and now >= row.give_up_at
+
+
 class Rows:
     """The rows that are to be rung, and what was done to them."""
 
@@ -39,13 +43,17 @@ class Rows:
     def zones_to_ring(self, now):
         return sorted({row.zone for row in self.rows})
 
+    def overdue(self, zone, now, *, limit):
+        return [row for row in self.rows if row.zone == zone and is_over(row, now)]
+
     def to_ring(self, zone, now, *, limit):
-        return [row for row in self.rows if row.zone == zone][:limit]
+        live = [row for row in self.rows if not is_over(row, now)]
+        return [row for row in live if row.zone == zone][:limit]
 
     def mark_rung(self, rung, now):
         self.done += [("marked", row.id) for row in rung]
 
-    def postpone_ring(self, waiting, until):
+    def postpone_ring(self, waiting, now, until):
         self.done += [("postponed", row.id, until) for row in waiting]
 
     def expire(self, row, outcome, *, keep_until):
@@ -163,6 +171,13 @@ def test_a_waiting_row_whose_time_is_over_expires(tick):
     row = a_delivery(state=DeliveryState.DEFERRED, give_up_at=NOW)
 
     assert tick(row) == [("expired", "m.001", 554)]
+
+
+def test_it_expires_though_the_broker_has_no_room(tick):
+    """A zone that nobody consumes any more must not keep mail for ever."""
+    row = a_delivery(state=DeliveryState.QUEUED, give_up_at=NOW)
+
+    assert tick(row, room=0) == [("expired", "m.001", 554)]
 
 
 def test_a_row_that_is_being_sent_does_not_expire(tick):
