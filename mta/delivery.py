@@ -56,12 +56,6 @@ TERMINAL = frozenset(
 WAITING = frozenset({DeliveryState.QUEUED, DeliveryState.DEFERRED})
 LIVE = WAITING | {DeliveryState.SENDING}
 
-TRANSITIONS = {
-    DeliveryState.QUEUED: frozenset({DeliveryState.SENDING, DeliveryState.EXPIRED}),
-    DeliveryState.DEFERRED: frozenset({DeliveryState.SENDING, DeliveryState.EXPIRED}),
-    DeliveryState.SENDING: frozenset(DeliveryState),
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

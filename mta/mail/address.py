@@ -11,7 +11,7 @@ prose, and a recipient found there would be a recipient nobody named.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
@@ -119,11 +119,6 @@ def parse_address_list(value: str) -> tuple[Mailbox, ...]:
     address that is not valid.
     """
     return tuple(iter_mailboxes(value))
-
-
-def merge_mailboxes(mailboxes: Iterable[Mailbox]) -> tuple[Mailbox, ...]:
-    """Keep one mailbox per address: at the first's place, under the last's name."""
-    return tuple({mailbox.address: mailbox for mailbox in mailboxes}.values())
 
 
 def iter_mailboxes(value: str) -> Iterator[Mailbox]:

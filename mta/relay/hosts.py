@@ -23,8 +23,6 @@ from mta.policy.targets import (
 )
 from mta.reply import make_reply
 
-SMTP_PORT = 25
-
 
 @dataclass(frozen=True, slots=True)
 class Target:

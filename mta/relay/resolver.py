@@ -28,7 +28,6 @@ import dns.rcode
 import dns.rdata
 import dns.rdatatype
 import dns.resolver
-import dns.reversename
 
 from mta.config.zones import HostPort, IPAddress
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
@@ -46,7 +45,7 @@ FIRST_WAIT_S = 2.0  # for one nameserver; later rounds wait longer
 
 Exchange = Callable[[dns.message.Message, HostPort, float], dns.message.Message]
 Record = MX | IPAddress | str
-Kind = Literal["A", "AAAA", "MX", "PTR"]
+Kind = Literal["A", "AAAA", "MX"]
 
 # Host names as DNS may give them: letters, digits, hyphen, and the underscore that
 # real names have.
@@ -168,12 +167,6 @@ class Resolver:
         text = f"DNS Error: host {host} has no address"
         no_address = PermanentFailure(make_reply(550, "5.4.4", text), category="dns")
         raise failure or no_address
-
-    def find_ptr(self, address: IPAddress) -> str | None:
-        """Return the name that DNS has for an address, or None for any reason."""
-        name = dns.reversename.from_address(str(address)).to_text(omit_final_dot=True)
-        records = self._find(name, "PTR").records
-        return cast("str", records[0]) if records else None
 
     def _find(self, name: str, kind: Kind) -> Answer:
         name = name.lower()

@@ -166,11 +166,6 @@ class ClientSession:
         self._problem: ProtocolError | None = None
 
     @property
-    def awaited(self) -> int:
-        """How many replies are due."""
-        return len(self._awaited)
-
-    @property
     def is_in_step(self) -> bool:
         """Every command is answered and nothing more has come."""
         is_settled = not self._awaited and self._problem is None

@@ -173,22 +173,6 @@ class Deliveries:
         ]
 
     @guarded
-    def release(self, claimed: Delivery) -> bool:
-        """Give a claim back untried: queued again, due now, no attempt counted."""
-        update: list[Document] = [
-            {
-                "$set": {
-                    "state": DeliveryState.QUEUED.value,
-                    "owner": "",
-                    "ring_at": "$$NOW",
-                    "rung_at": None,
-                }
-            },
-            {"$unset": "lease_until"},
-        ]
-        return self._rows.update_one(_fence(claimed), update).modified_count == 1
-
-    @guarded
     def renew(self, claims: Sequence[Delivery]) -> set[str]:
         """Extend the leases of ``claims``.
 

@@ -7,9 +7,9 @@ leaders at once would ring twice, which is harmless. Each tick:
    (as Celery retries with ``retries`` and ``eta``), rows for which the broker had
    no room, doorbells that were lost, and leases that ran out;
 2. expires waiting rows whose time is over;
-3. writes missing rows of messages whose acceptor died;
-4. asks the maintenance worker to delete bodies no delivery needs;
-5. measures the queue for the metrics.
+3. asks the maintenance worker to delete bodies no delivery needs;
+4. measures the queue for the metrics;
+5. writes missing rows of messages whose acceptor died.
 
 A row whose doorbell is still in the broker's list is not rung again: the list is
 first in, first out, so what was rung after the list's oldest is still in it.
@@ -18,6 +18,7 @@ first in, first out, so what was rung after the list's oldest is still in it.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -91,7 +92,8 @@ class Scheduler:
                 # The next tick may do better; without any, deferred mail would wait.
                 log.exception("tick broke")
         if self._is_leader:
-            self.leadership.resign()
+            with suppress(StoreUnavailable):  # the lease runs out by itself
+                self.leadership.resign()
 
     def _run_once(self) -> None:
         if self._is_time("leader", LEADER_EVERY_S):
@@ -109,15 +111,16 @@ class Scheduler:
             StoreUnavailable: MongoDB is away; the next tick does the rest.
         """
         now = self.now()
-        for message, recipients in self.messages.unexpanded(now, limit=EXPAND_AT_ONCE):
-            log.info("expanding again id=%s", message.id)
-            self.expander.expand(message, recipients, now)
         for zone in self.deliveries.zones_to_ring(now):
             self._ring_zone(zone, now)
         if self._is_time("sweep", SWEEP_EVERY_S):
             self.broker.request_sweep()
         if self._is_time("measure", MEASURE_EVERY_S):
             self._measure()
+        # Last: a message that cannot be expanded must not keep others from ringing.
+        for message, recipients in self.messages.unexpanded(now, limit=EXPAND_AT_ONCE):
+            log.info("expanding again id=%s", message.id)
+            self.expander.expand(message, recipients, now)
 
     def _ring_zone(self, zone: str, now: datetime) -> None:
         for row in self.deliveries.overdue(zone, now, limit=RING_AT_ONCE):

@@ -143,16 +143,6 @@ def test_each_ring_waits_longer_than_the_one_before(deliveries, a_row):
     assert waits[-1] > waits[0]
 
 
-def test_a_claim_given_back_untried_counts_no_attempt(deliveries, a_row):
-    """An orderly stop leaves no lease and no attempt behind."""
-    claimed = deliveries.claim(a_row(), owner="w")
-
-    deliveries.release(claimed)
-
-    row = read(deliveries, claimed.id)
-    assert (row.state, row.attempts) == (DeliveryState.QUEUED, 0)
-
-
 def test_the_ring_query_reads_only_its_index(db, deliveries, a_row):
     """A million deferrals that are not due must cost a tick nothing."""
     for number in range(1, 30):

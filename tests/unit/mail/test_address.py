@@ -3,10 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.mail.address import (
-    Mailbox,
     domain_of,
     is_valid_address,
-    merge_mailboxes,
     normalize_address,
     normalize_domain,
     parse_address_list,
@@ -112,31 +110,6 @@ def test_list_keeps_order():
     addresses = [box.address for box in parse_address_list(LIST_A[0])]
 
     assert addresses == ["andris1@kreata.ee", "andris2@kreata.ee", "andris3@kreata.ee"]
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        pytest.param(LIST_A, id="plain"),
-        pytest.param(
-            (
-                "andris1@kreata.ee, Disclosed:<andris2@kreata.ee>, "
-                "Andris3 <andris3@kreata.ee>;",
-                "Andris4 <andris2@kreata.ee>",
-            ),
-            id="in a group",
-        ),
-    ],
-)
-def test_merged_list_keeps_first_place_and_last_name(values):
-    """One mailbox per address over all fields of a name."""
-    boxes = [box for value in values for box in parse_address_list(value)]
-
-    assert merge_mailboxes(boxes) == (
-        Mailbox("", "andris1@kreata.ee"),
-        Mailbox("Andris4", "andris2@kreata.ee"),
-        Mailbox("Andris3", "andris3@kreata.ee"),
-    )
 
 
 @pytest.mark.parametrize(

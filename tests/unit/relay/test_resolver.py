@@ -286,13 +286,3 @@ def test_flood_of_addresses_is_cut(resolver, fake):
     fake.add("mx.test", "A", *(f"192.0.2.{n}" for n in range(200)))
 
     assert len(resolver.find_addresses("mx.test", ignore_ipv6=True)) == 20
-
-
-def test_name_of_an_address(resolver, fake):
-    """A PTR record, if there is one; None for any reason there is none."""
-    fake.add("1.2.0.192.in-addr.arpa", "PTR", "client.test.")
-    fake.add("2.2.0.192.in-addr.arpa", "PTR", "evil\\032name.test.")
-
-    assert resolver.find_ptr(ip_address("192.0.2.1")) == "client.test"
-    assert resolver.find_ptr(ip_address("192.0.2.2")) is None
-    assert resolver.find_ptr(ip_address("192.0.2.3")) is None
