@@ -6,9 +6,12 @@
 
 import logging
 import os
+import signal
 from typing import Any
 
 from celery import signals
+from celery.worker import state
+from gevent.monkey import is_module_patched
 
 from mta import wiring
 from mta.cli import process
@@ -17,6 +20,10 @@ from mta.observe import metrics
 from mta.worker.tasks import bench
 
 log = logging.getLogger(__name__)
+
+# Seconds from SIGTERM until a worker without deliveries ends, come what may. An
+# orderly stop takes about five.
+LINGER_S = 15
 
 
 @signals.setup_logging.connect
@@ -55,6 +62,26 @@ def begin(**_: Any) -> None:
     bench.attempts.start()
     log.info("worker ready")
     process.say_ready()
+
+
+@signals.worker_shutting_down.connect
+def do_not_linger(**_: Any) -> None:
+    """See that the process ends, also when the broker is gone.
+
+    A gevent worker that was just answering a remote command then tries for ever to
+    send its answer, and Celery waits for that before it ends.
+    """
+    if is_module_patched("socket"):
+        signal.signal(signal.SIGALRM, _leave_if_idle)
+        signal.alarm(LINGER_S)
+
+
+def _leave_if_idle(*_: object) -> None:
+    if state.active_requests:  # deliveries at work: their own end is near
+        signal.alarm(LINGER_S)
+        return
+    log.warning("stopped without waiting for the broker any longer")
+    os._exit(0)
 
 
 @signals.worker_shutdown.connect

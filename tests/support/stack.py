@@ -61,6 +61,12 @@ class Stack:
         answer: dict[str, Any] = json.loads(self._ready_file.read_text())
         return answer
 
+    @property
+    def supervisor(self) -> int:
+        """The pid of ``mta up`` itself."""
+        assert self._process is not None
+        return self._process.pid
+
     def pids(self, prefix: str) -> list[int]:
         """Processes whose name begins with ``prefix``."""
         processes = self.ready["processes"]
