@@ -5,30 +5,44 @@ This is the unit of queueing and retry. MongoDB holds the record; everything els
 
 ::
 
-    insert             claim (claims + 1)              settle
-    ───────► queued ───────────────────► sending ──────┬──────► delivered ┐
-               ▲  ▲                        │ │         ├──────► bounced   │ terminal
-               │  └── lease over, claim ◄──┘ │         └──────► expired   ┘
-               │                             │ 4yz, network, DNS
-               └─── scheduler rings ──── deferred
+    insert            claim (claims + 1)             settle
+    ───────► queued ──────────────────► sending ─────┬──────► delivered ┐
+              ▲ ▲ ▲                      │ │ │ │     ├──────► bounced   │
+              │ │ └─── no slot, no turn,─┘ │ │ │     └──────► expired   │ terminal
+              │ │      stopped             │ │ │              cancelled ┘
+              │ └───── lease over: claim ◄─┘ │ │ final dot, no reply
+              │                              │ └──────► in_doubt ──► (by policy)
+              │    4yz, network, DNS         │             │ retry: when due
+              └─ scheduler rings ── deferred ┘             ▼ claim
+                                                        sending
+    operator:  queued, deferred, in_doubt ─► held ─► queued;  any waiting ─► cancelled
 
 What a crash leaves, and who repairs it:
 
 ===========  ===============================================================
 queued       A row whose doorbell may be lost. The scheduler rings at
-             ``ring_at``.
+             ``ring_at``. With ``waits_for`` it is parked: whoever frees a slot
+             of that limit takes it on; if that process dies, so does the word,
+             and the scheduler looks again within a minute.
 sending      A row whose owner may be dead. After ``lease_until`` plus a grace
              anyone may claim it again; ``claims`` tells the late owner that
-             its settlement no longer counts. If the owner died between the
-             final dot and its record, the recipient gets the message twice:
-             SMTP cannot exclude it (RFC 1047), and we err on the side of mail.
+             its settlement no longer counts. If ``dot_at`` is set, the owner
+             had announced the final dot: nobody claims it, and the scheduler
+             makes it ``in_doubt``.
 deferred     Nothing is lost: ``due_at`` is the truth and the scheduler rings.
+in_doubt     The next hop may have the message (RFC 1047). The zone's policy
+             decides: try again at ``due_at``, wait for a person, or take it
+             for delivered. No repetition is silent: ``doubts`` counts, the
+             timeline says so, and the list keeps it.
+held         Waits for a person, until ``give_up_at``.
 terminal     Nothing to do; a TTL index removes the row later.
 ===========  ===============================================================
 
-``claims`` counts claims and is the fence; ``attempts`` counts real tries.
+``claims`` counts claims and is the fence; ``attempts`` counts real tries: being
+denied a slot, or told to wait for one's turn, is none.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -40,9 +54,12 @@ class DeliveryState(StrEnum):
     QUEUED = "queued"
     SENDING = "sending"
     DEFERRED = "deferred"
+    IN_DOUBT = "in_doubt"
+    HELD = "held"
     DELIVERED = "delivered"
     BOUNCED = "bounced"
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
     @property
     def is_terminal(self) -> bool:
@@ -50,11 +67,40 @@ class DeliveryState(StrEnum):
         return self in TERMINAL
 
 
-TERMINAL = frozenset(
-    {DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.EXPIRED}
-)
-WAITING = frozenset({DeliveryState.QUEUED, DeliveryState.DEFERRED})
-LIVE = WAITING | {DeliveryState.SENDING}
+_S = DeliveryState
+TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
+    _S.QUEUED: frozenset({_S.SENDING, _S.HELD, _S.EXPIRED, _S.CANCELLED}),
+    _S.SENDING: frozenset(
+        {
+            _S.SENDING,  # the lease is over: another claim
+            *(_S.QUEUED, _S.DEFERRED, _S.IN_DOUBT),
+            *(_S.DELIVERED, _S.BOUNCED, _S.EXPIRED),
+        }
+    ),
+    _S.DEFERRED: frozenset({_S.SENDING, _S.QUEUED, _S.HELD, _S.EXPIRED, _S.CANCELLED}),
+    _S.IN_DOUBT: frozenset(
+        {
+            *(_S.SENDING, _S.QUEUED, _S.HELD, _S.EXPIRED, _S.CANCELLED),
+            *(_S.DELIVERED, _S.DEFERRED, _S.BOUNCED),  # the late word of its owner
+        }
+    ),
+    _S.HELD: frozenset({_S.QUEUED, _S.EXPIRED, _S.CANCELLED}),
+    _S.DELIVERED: frozenset(),
+    _S.BOUNCED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.CANCELLED: frozenset(),
+}
+TERMINAL = frozenset(state for state, after in TRANSITIONS.items() if not after)
+# A claim may begin from these, once the delivery is due.
+CLAIMABLE = frozenset({_S.QUEUED, _S.DEFERRED, _S.IN_DOUBT})
+# Nobody works on these, and time may run out for them.
+WAITING = CLAIMABLE | {_S.HELD}
+LIVE = WAITING | {_S.SENDING}
+
+
+def may_follow(before: DeliveryState, after: DeliveryState) -> bool:
+    """Whether the queue's rules know the step."""
+    return after in TRANSITIONS[before]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +118,7 @@ class Outcome:
         attempt: Which try this was, from 1; 0 if none was made.
         due_at: The next try, for a deferral.
         tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
+        is_doubtful: The recipient may have got the message.
     """
 
     at: datetime
@@ -85,6 +132,7 @@ class Outcome:
     attempt: int = 0
     due_at: datetime | None = None
     tls: str = ""
+    is_doubtful: bool = False
 
     @property
     def response(self) -> str:
@@ -119,11 +167,15 @@ class Delivery:
         created_at: When the message was accepted. Aware UTC, like all instants.
         due_at: Earliest next attempt.
         give_up_at: When we stop trying.
+        lane: Whose turn it shares: class of priority and tenant, ``"5:feeder"``.
         claims: Claims so far, the current one included: the fence.
         attempts: Tries so far, the current one not included.
         owner: Process that holds the lease; empty if none does.
         lease_until: End of the lease, by the database's clock.
         rung_at: When its last doorbell was published; None if none was.
+        waits_for: Key of the limit it is parked for; empty if it is not.
+        has_turn: It comes back at the time that a rate gave it.
+        doubts: How often it may have been delivered without our knowing.
         log: Outcomes so far, oldest first, bounded.
     """
 
@@ -136,12 +188,15 @@ class Delivery:
     created_at: datetime
     due_at: datetime
     give_up_at: datetime
-    priority: int = 0
+    lane: str = "5:"
     claims: int = 0
     attempts: int = 0
     owner: str = ""
     lease_until: datetime | None = None
     rung_at: datetime | None = None
+    waits_for: str = ""
+    has_turn: bool = False
+    doubts: int = 0
     log: tuple[Outcome, ...] = ()
 
     @property
@@ -150,9 +205,28 @@ class Delivery:
         return self.id.rpartition(".")[2]
 
     @property
+    def is_transactional(self) -> bool:
+        """It goes before other mail."""
+        return self.lane.startswith(TRANSACTIONAL_LANE)
+
+    @property
+    def tenant(self) -> str:
+        """Whose mail it is."""
+        return self.lane.partition(":")[2]
+
+    @property
     def last(self) -> Outcome | None:
         """The latest outcome, if any."""
         return self.log[-1] if self.log else None
+
+
+# Sorts before NORMAL_LANE; the digits are Celery's priorities on Redis.
+TRANSACTIONAL_LANE, NORMAL_LANE = "0:", "5:"
+
+
+def lane_of(tenant: str, *, is_transactional: bool) -> str:
+    """Name the lane of a tenant's mail of one class."""
+    return (TRANSACTIONAL_LANE if is_transactional else NORMAL_LANE) + tenant
 
 
 def delivery_id(message_id: str, number: int) -> str:

@@ -7,6 +7,10 @@
     ├── Rejected            a submission we refuse: its reply, or HTTP 4xx
     ├── StoreUnavailable    MongoDB cannot take or give: 451 4.3.0, or HTTP 503
     ├── ContentMissing      a body is not whole: deferred, and a line in the log
+    ├── Postponed           no attempt was made, and nobody is to blame
+    │   ├── SlotsTaken          a limit of open connections is reached
+    │   ├── RateReached         a limit of messages per time is
+    │   └── Stopping            this process is about to end
     └── AttemptFailed       an attempt at a delivery did not succeed
         ├── TransientFailure    try later
         └── PermanentFailure    never, as it stands
@@ -16,6 +20,7 @@ Any other exception during an attempt means "later": the lease runs out.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mta.reply import Reply
 
@@ -78,6 +83,32 @@ class ContentMissing(MtaError):
     """A stored body is not whole; no wait can be expected to help."""
 
 
+class Postponed(MtaError):
+    """Nothing was tried: not an attempt, and no fault of the next hop's."""
+
+
+class SlotsTaken(Postponed):
+    """As many connections are open as ``key`` allows; wait for one of them to end."""
+
+    def __init__(self, key: str, limit: int) -> None:
+        self.key = key
+        self.limit = limit
+        super().__init__(f"all {limit} connections of {key} are in use")
+
+
+class RateReached(Postponed):
+    """The rate of ``key`` is used up; the delivery's own turn comes after ``wait``."""
+
+    def __init__(self, key: str, wait: timedelta) -> None:
+        self.key = key
+        self.wait = wait
+        super().__init__(f"the rate of {key} is reached")
+
+
+class Stopping(Postponed):
+    """This process is ending, and the final dot was not sent."""
+
+
 class AttemptFailed(MtaError):
     """One attempt failed.
 
@@ -90,6 +121,8 @@ class AttemptFailed(MtaError):
         source: Our end's IP address, once there was a connection.
         is_next_host_worth_trying: Another target of the same destination may do
             better.
+        is_in_doubt: The final dot was sent and no reply to it was read: the
+            recipient may have the message (RFC 1047).
     """
 
     def __init__(
@@ -101,6 +134,7 @@ class AttemptFailed(MtaError):
         address: str | None = None,
         source: str | None = None,
         is_next_host_worth_trying: bool = False,
+        is_in_doubt: bool = False,
     ) -> None:
         self.reply = reply
         self.category = category
@@ -108,6 +142,7 @@ class AttemptFailed(MtaError):
         self.address = address
         self.source = source
         self.is_next_host_worth_trying = is_next_host_worth_trying
+        self.is_in_doubt = is_in_doubt
         super().__init__(str(reply))
 
 

@@ -9,38 +9,58 @@ import os
 import random
 import secrets
 import socket
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from flask import Flask
 
 from mta.api.app import create_app
-from mta.config.settings import Settings
+from mta.config.settings import Settings, limits_url
 from mta.config.zones import Config
 from mta.intake.accept import Intake
 from mta.intake.expand import Expander
 from mta.intake.ids import MessageIds
 from mta.intake.route import Routing
 from mta.operate.look import Look
+from mta.operate.steer import Steer
+from mta.policy.fairness import choose_lane
 from mta.policy.routing import Router
 from mta.relay.connect import Connector
+from mta.relay.held import Endings
 from mta.relay.hosts import TargetFinder
 from mta.relay.pool import SessionPool
-from mta.relay.relay import Relay
+from mta.relay.relay import Clockwork, Relay
 from mta.relay.resolver import Resolver
 from mta.relay.wire import Timeouts
+from mta.store.census import Census
 from mta.store.deliveries import Deliveries
+from mta.store.due import Due
 from mta.store.inbox import Inbox
 from mta.store.leader import Leadership
+from mta.store.limits import Limits
 from mta.store.messages import Messages
 from mta.store.mongo import SPOOL_BUCKET, Mongo, connect, ensure_indexes
+from mta.store.parking import ChooseLane, Parking
 from mta.store.spool import Spool
+from mta.store.steering import Steering
+from mta.store.workers import Workers
 from mta.worker.attempt import Attempts
 from mta.worker.celery import app
 from mta.worker.doorbell import MAINTENANCE_QUEUE, Doorbell
+from mta.worker.handover import HandOver
 from mta.worker.leases import Leases
 from mta.worker.library import Library
+from mta.worker.life import Life
+from mta.worker.mender import Mender
+from mta.worker.outcome import Judge
+from mta.worker.register import Register
+from mta.worker.ringer import Ringer
 from mta.worker.scheduler import Scheduler
 from mta.worker.sweep import Sweeper
+from mta.worker.watch import Watch
+
+# Fairness needs no secrets: anybody may know whose turn it was.
+_lottery = random.Random()  # noqa: S311
 
 DEFAULT_MONGO_URI = "mongodb://127.0.0.1:27017/mta"
 
@@ -95,9 +115,21 @@ def build_look(settings: Settings, config: Config) -> Look:
         config=config,
         db=db,
         messages=Messages(db),
-        deliveries=Deliveries(db, lease=config.queue.lease),
+        census=Census(db),
         spool=Spool(db, SPOOL_BUCKET),
         ask_broker=lambda: doorbell.depth(MAINTENANCE_QUEUE) is not None,
+    )
+
+
+def build_steer(settings: Settings, config: Config) -> Steer:
+    """What operators do to deliveries."""
+    db = open_database(settings)
+    return Steer(
+        steering=Steering(db),
+        census=Census(db),
+        messages=Messages(db),
+        keep_records=config.queue.keep_records,
+        now=utc_now,
     )
 
 
@@ -113,34 +145,86 @@ def build_api(settings: Settings, config: Config) -> Flask:
         settings=settings,
         intake=build_intake(settings, config),
         look=build_look(settings, config),
+        steer=build_steer(settings, config),
         inbox=build_inbox(settings) if settings.sandbox else None,
         now=utc_now,
     )
 
 
-def build_attempts(settings: Settings, config: Config) -> Attempts:
-    """What a worker's deliveries are tried with."""
+def build_worker(settings: Settings, config: Config) -> Life:
+    """What a worker's deliveries are tried with, and what runs beside them."""
     db = open_database(settings)
     deliveries = Deliveries(db, lease=config.queue.lease)
-    return Attempts(
-        config=config,
+    leases = Leases(deliveries)
+    limits = Limits(limits_url(settings))
+    handover = HandOver(
+        limits,
+        Parking(db, deliveries, lane_chooser(config)),
+        Doorbell(app, by="worker"),
+        utc_now,
+    )
+    relay = build_relay(settings, config, limits, on_free=handover.ring_next)
+    owner = owner_name()
+    attempts = Attempts(
         deliveries=deliveries,
+        judge=Judge(config),
         library=Library(Messages(db), Spool(db, SPOOL_BUCKET)),
-        leases=Leases(deliveries),
-        relay=build_relay(settings, config),
-        owner=owner_name(),
+        leases=leases,
+        relay=relay,
+        handover=handover,
+        owner=owner,
         now=utc_now,
+        spread=_lottery.random,
+    )
+    return Life(
+        attempts=attempts,
+        leases=leases,
+        limits=limits,
+        relay=relay,
+        register=Register(
+            Workers(db),
+            owner=owner,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            on_presence=limits.set_presence,
+            count=lambda: (attempts.counts.started, attempts.counts.busy),
+        ),
     )
 
 
-def build_relay(settings: Settings, config: Config) -> Relay:
-    """The outbound network."""
+def lane_chooser(config: Config) -> ChooseLane:
+    """Draws whose turn it is, by the tenants' weights."""
+
+    def choose(lanes: Sequence[str]) -> str:
+        return choose_lane(
+            lanes,
+            weight_of=config.tenant_weight,
+            floor=config.queue.transactional_share,
+            draw=_lottery.random(),
+        )
+
+    return choose
+
+
+def build_relay(
+    settings: Settings,
+    config: Config,
+    limits: Limits,
+    *,
+    on_free: Callable[[Sequence[str]], None],
+) -> Relay:
+    """The outbound network.
+
+    Args:
+        on_free: Told of limits that have a slot again and are waited for.
+    """
     timeouts = Timeouts()
     dns = config.dns
     resolver = Resolver(dns.nameservers, timeout=dns.timeout, cache_ttl=dns.cache_ttl)
     ours = [address for zone in config.zones.values() for address in zone.addresses]
     own_names = {settings.hostname, *(address.name for address in ours if address.name)}
     return Relay(
+        config=config,
         targets=TargetFinder(
             names=resolver,
             dns=dns,
@@ -150,8 +234,11 @@ def build_relay(settings: Settings, config: Config) -> Relay:
             sandbox=settings.sandbox,
         ),
         connector=Connector(hostname=settings.hostname, timeouts=timeouts),
+        limits=limits,
+        on_free=on_free,
         pool=SessionPool(),
-        budget=timeouts.attempt,
+        endings=Endings(),
+        clockwork=Clockwork(budget=timeouts.attempt),
     )
 
 
@@ -171,15 +258,24 @@ def build_scheduler(settings: Settings, config: Config) -> Scheduler:
     db = open_database(settings)
     messages = Messages(db)
     deliveries = Deliveries(db, lease=config.queue.lease)
+    due = Due(db, grace=deliveries.grace)
     doorbell = Doorbell(app, by="scheduler")
     return Scheduler(
-        deliveries=deliveries,
+        due=due,
+        ringer=Ringer(due=due, broker=doorbell, config=config),
+        mender=Mender(
+            due=due,
+            parking=Parking(db, deliveries, lane_chooser(config)),
+            broker=doorbell,
+            judge=Judge(config),
+        ),
+        watch=Watch(due=due, workers=Workers(db), broker=doorbell, config=config),
+        census=Census(db),
         messages=messages,
         expander=Expander(deliveries, messages, doorbell),
         broker=doorbell,
         leadership=Leadership(db, role="scheduler", owner=owner_name()),
-        queue=config.queue,
-        zones=[zone.name for zone in config.enabled_zones()],
+        config=config,
         now=utc_now,
     )
 

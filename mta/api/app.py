@@ -12,10 +12,11 @@ from mta.api.guard import Guard
 from mta.api.health import health_routes
 from mta.api.message import message_routes
 from mta.api.parts import Parts
-from mta.api.ports import Intake, Look
+from mta.api.ports import Intake, Look, Steer
 from mta.api.problems import install_problems
 from mta.api.queue import queue_routes
 from mta.api.send import send_routes
+from mta.api.steer import steer_routes
 from mta.api.v1 import v1_routes
 from mta.config.settings import Settings
 from mta.config.zones import Config
@@ -29,6 +30,7 @@ def create_app(
     settings: Settings,
     intake: Intake,
     look: Look,
+    steer: Steer,
     inbox: InboxReader | None,
     now: Callable[[], datetime],
     metrics_registry: CollectorRegistry | None = None,
@@ -60,6 +62,7 @@ def create_app(
     parts = Parts(config=config, settings=settings, intake=intake, look=look, now=now)
     for routes in (send_routes, message_routes, queue_routes, health_routes, v1_routes):
         app.register_blueprint(routes(parts))
+    app.register_blueprint(steer_routes(steer))
     app.register_blueprint(dashboard_routes(look, inbox))
     return app
 

@@ -1,11 +1,13 @@
 """What the HTTP door needs from the rooms below, as it sees them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
-from mta.delivery import Delivery
+from mta.delivery import Delivery, DeliveryState
 from mta.mail.envelope import Envelope
-from mta.operate.look import MessageView
+from mta.operate.look import Doubt, MessageView
+from mta.operate.pages import Place
+from mta.operate.steer import Order, Steered, SteeredMessage
 
 
 class Accepted(Protocol):
@@ -91,8 +93,31 @@ class Look(Protocol):
         self, message_id: str, *, limit: int = 1000
     ) -> list[Delivery]: ...
 
+    def find_delivery(self, delivery_id: str) -> Delivery | None: ...
+
+    def walk(
+        self,
+        states: Collection[DeliveryState],
+        *,
+        zone: str | None,
+        after: str | None,
+        limit: int,
+    ) -> list[Delivery]: ...
+
+    def has_doubts(self) -> bool: ...
+
+    def doubts(self, *, before: Place | None, limit: int) -> list[Doubt]: ...
+
     def open_content(
         self, message_id: str, *, body_only: bool
     ) -> Iterator[bytes] | None: ...
 
     def readiness(self) -> list[tuple[str, bool, str]]: ...
+
+
+class Steer(Protocol):
+    """Write access to the queue; see ``mta.operate.steer``."""
+
+    def steer(self, order: Order, delivery_id: str) -> Steered | None: ...
+
+    def steer_message(self, order: Order, message_id: str) -> SteeredMessage | None: ...

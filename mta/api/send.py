@@ -6,6 +6,7 @@
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -25,6 +26,7 @@ from mta.api.parts import Parts
 from mta.api.ports import Accepted, Intake
 from mta.api.problems import Refused
 from mta.api.queries import read_origin, read_user
+from mta.api.terms import Terms, read_terms, take_terms
 from mta.mail.compose import Composed, compose
 from mta.mail.envelope import Envelope
 
@@ -49,9 +51,10 @@ def send_routes(parts: Parts) -> Blueprint:
     def send() -> Response:
         require_media_type(request, _JSON)
         with budget.share() as share:
-            composed = _composed(parts, read_whole(request, share))
+            composed, terms = _composed(parts, read_whole(request, share))
             envelope = _envelope(
                 parts,
+                terms,
                 reverse_path=composed.reverse_path,
                 recipients=composed.recipients,
                 smtputf8=composed.smtputf8,
@@ -62,8 +65,11 @@ def send_routes(parts: Parts) -> Blueprint:
     @routes.post("/send-raw")
     def send_raw() -> Response:
         require_media_type(request, _MESSAGE)
+        terms = read_terms(request, parts.now())
         blocks = _not_empty(read_blocks(request, parts.config.api.max_size))
-        envelope = _envelope(parts, reverse_path="", recipients=(), from_header=True)
+        envelope = _envelope(
+            parts, terms, reverse_path="", recipients=(), from_header=True
+        )
         accepted = submit(parts.intake, envelope, blocks)
         return _answer(accepted, accepted.recipients)
 
@@ -87,28 +93,31 @@ def submit(intake: Intake, envelope: Envelope, blocks: Iterable[bytes]) -> Accep
     return submission.commit()
 
 
-def _composed(parts: Parts, raw: bytes) -> Composed:
-    """The message that a request's JSON describes."""
+def _composed(parts: Parts, raw: bytes) -> tuple[Composed, Terms]:
+    """The message that a request's JSON describes, and what it says of it."""
     work = partial(_compose, parts, raw)
     return work() if len(raw) <= _QUICK_BYTES else aside(work)
 
 
-def _compose(parts: Parts, raw: bytes) -> Composed:
+def _compose(parts: Parts, raw: bytes) -> tuple[Composed, Terms]:
     mail = parse_json(raw)
     if not isinstance(mail, dict):
         raise Refused(400, "The body must be a JSON object")
-    limits = parts.config.api
+    limits, now = parts.config.api, parts.now()
+    terms, fields = take_terms(mail, now)
     composed = compose(
         mail,
-        now=parts.now(),
+        now=now,
         hostname=parts.settings.hostname,
         max_recipients=limits.max_recipients,
         max_bytes=limits.max_size,
     )
+    if fields:
+        composed = replace(composed, header=composed.header + fields)
     size = len(composed.header) + 2 + len(composed.body)
     if size > limits.max_size:
         raise Refused(413, f"The message is over {limits.max_size} bytes")
-    return composed
+    return composed, terms
 
 
 def _slices(composed: Composed) -> Iterator[bytes]:
@@ -127,6 +136,7 @@ def _not_empty(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _envelope(
     parts: Parts,
+    terms: Terms,
     *,
     reverse_path: str,
     recipients: tuple[str, ...],
@@ -144,6 +154,10 @@ def _envelope(
         user=read_user(request),
         smtputf8=smtputf8,
         from_header=from_header,
+        tenant=terms.tenant,
+        priority=terms.priority,
+        deliver_after=terms.deliver_after,
+        expires_at=terms.expires_at,
     )
 
 

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from mta.delivery import Delivery, DeliveryState, Outcome
 from mta.mail.address import parse_address_list
 from mta.mail.header import HeaderSection
-from mta.operate.look import MessageView
+from mta.operate.look import DEFERRED, MessageView
 
 # ZoneMTA knows two; what it forgets at the end, we still list.
 _STATUSES = {
     DeliveryState.QUEUED: "QUEUED",
     DeliveryState.SENDING: "QUEUED",  # with a lock
-    DeliveryState.DEFERRED: "DEFERRED",
+    **dict.fromkeys(DEFERRED, "DEFERRED"),
     DeliveryState.DELIVERED: "DELIVERED",
     DeliveryState.BOUNCED: "BOUNCED",
     DeliveryState.EXPIRED: "EXPIRED",
+    DeliveryState.CANCELLED: "CANCELLED",
 }
 
 
@@ -78,7 +79,7 @@ def message_entry(delivery: Delivery) -> dict[str, object]:
     }
     if delivery.state is DeliveryState.SENDING:
         entry["lock"] = _lock(delivery)
-    if delivery.state is DeliveryState.DEFERRED:
+    if delivery.state in DEFERRED:
         entry["deferred"] = _deferred(delivery)
     return entry
 
@@ -108,9 +109,7 @@ def _lock(delivery: Delivery) -> dict[str, object]:
 
 
 def _deferred(delivery: Delivery) -> dict[str, object]:
-    log = [
-        outcome for outcome in delivery.log if outcome.state is DeliveryState.DEFERRED
-    ]
+    log = [outcome for outcome in delivery.log if outcome.state in DEFERRED]
     deferred: dict[str, object] = {
         "count": delivery.attempts,
         "next": milliseconds(delivery.due_at),

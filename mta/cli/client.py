@@ -96,7 +96,8 @@ def _read(status: int, text: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ApiFailed(f"the API answered {status} with something that is no JSON")
     if status // 100 != 2:
-        reason = document.get("error") or document.get("message") or "no reason given"
+        reasons = (document.get(key) for key in ("error", "message", "detail"))
+        reason = next(filter(None, reasons), "no reason given")
         field = f" ({document['field']})" if document.get("field") else ""
         raise ApiFailed(f"the API answered {status}: {reason}{field}")
     return document

@@ -7,8 +7,11 @@
 import logging
 import os
 import signal
+from collections.abc import Sequence
+from threading import Thread
 from typing import Any
 
+import gevent
 from celery import signals
 from celery.worker import state
 from gevent.monkey import is_module_patched
@@ -17,6 +20,9 @@ from mta import wiring
 from mta.cli import process
 from mta.config.settings import Settings, load_settings
 from mta.observe import metrics
+from mta.worker.celery import app
+from mta.worker.doorbell import MAINTENANCE_QUEUE
+from mta.worker.life import Life
 from mta.worker.tasks import bench
 
 log = logging.getLogger(__name__)
@@ -32,12 +38,35 @@ def set_up_logging(**_: Any) -> None:
     process.start_logging(load_settings(os.environ), "worker")
 
 
+class Shift:
+    """What runs in this process beside its tasks; nothing for maintenance alone."""
+
+    life: Life | None = None
+
+
+shift = Shift()
+
+
 def build_bench() -> Settings:
     """Give the tasks of this process what they work with."""
     settings, config = process.load()
-    bench.attempts = wiring.build_attempts(settings, config)
+    life = wiring.build_worker(settings, config)
+    bench.attempts = life.attempts
     bench.sweeper = wiring.build_sweeper(settings, config)
+    shift.life = life if zones_served() else None
     return settings
+
+
+def zones_served() -> Sequence[str]:
+    """The zones whose queues this worker consumes."""
+    queues = app.amqp.queues.consume_from
+    return sorted(name for name in queues if name != MAINTENANCE_QUEUE)
+
+
+def start_shift() -> None:
+    """Begin the heartbeats, if there are zones to serve."""
+    if shift.life is not None:
+        shift.life.start(zones_served())
 
 
 @signals.worker_init.connect
@@ -53,15 +82,24 @@ def set_up_child(**_: Any) -> None:
     """A process of a prefork pool: nothing of its parent's connections is its own."""
     wiring.open_database.cache_clear()
     build_bench()
-    bench.attempts.start()
+    start_shift()
 
 
 @signals.worker_ready.connect
 def begin(**_: Any) -> None:
-    """Start the heartbeat; say that work may come."""
-    bench.attempts.start()
+    """Start the heartbeats; say that work may come."""
+    start_shift()
     log.info("worker ready")
     process.say_ready()
+
+
+@signals.worker_shutting_down.connect
+def stop_soon(**_: Any) -> None:
+    """Begin nothing new; runs in a signal handler, where nothing may wait."""
+    if shift.life is not None and is_module_patched("socket"):
+        gevent.spawn(shift.life.stop_soon)
+    elif shift.life is not None:
+        Thread(target=shift.life.stop_soon, daemon=True).start()
 
 
 @signals.worker_shutting_down.connect
@@ -86,6 +124,6 @@ def _leave_if_idle(*_: object) -> None:
 
 @signals.worker_shutdown.connect
 def end(**_: Any) -> None:
-    """All tasks have ended: close idle sessions with QUIT, end the heartbeat."""
-    if hasattr(bench, "attempts"):  # else it was stopped before it had begun
-        bench.attempts.stop()
+    """All tasks have ended: close idle sessions with QUIT, sign off."""
+    if shift.life is not None:  # else it was stopped before it had begun
+        shift.life.stop()

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from mta.config.document import Document, Path, format_path
 from mta.config.draft import Draft, Pool
+from mta.config.limit_checks import check_limits
 from mta.config.sections import Read
 from mta.config.values import HostPort, IPAddress, is_loopback
 from mta.config.wording import join_words, shorten, suggest
@@ -35,6 +36,7 @@ def check_all(document: Document, draft: Draft, environ: Mapping[str, str]) -> N
     _check_relays(document, draft)
     _check_default_zone(document, draft)
     _check_claims(document, draft)
+    check_limits(document, draft)
 
 
 def _check_doors(document: Document, draft: Draft, environ: Mapping[str, str]) -> None:

@@ -6,8 +6,10 @@ from mta.config.document import Data, Document, Path
 from mta.config.sections import (
     M,
     Read,
+    check_domain,
     check_keys,
     check_name,
+    check_tenant,
     read_mapping,
     read_model,
 )
@@ -15,10 +17,13 @@ from mta.config.zones import (
     ApiConfig,
     Config,
     DnsConfig,
+    DomainLimits,
     FlowerConfig,
     Interface,
     PoolAddress,
+    Provider,
     QueueConfig,
+    TenantConfig,
     Zone,
     built_in_interfaces,
     built_in_zones,
@@ -42,6 +47,9 @@ class Draft:
     interfaces: dict[str, Read[Interface]]
     pools: dict[str, Pool]
     zones: dict[str, Read[Zone]]
+    domains: dict[str, Read[DomainLimits]]
+    providers: dict[str, Read[Provider]]
+    tenants: dict[str, Read[TenantConfig]]
     doubtful: set[str] = field(default_factory=set)
 
     def config(self, source: str) -> Config:
@@ -61,9 +69,12 @@ class Draft:
             flower=self.flower.value,
             dns=self.dns.value,
             queue=self.queue.value,
-            interfaces={name: read.value for name, read in self.interfaces.items()},
+            interfaces=_values(self.interfaces),
             pools=pools,
             zones=zones,
+            domains=_values(self.domains),
+            providers=_values(self.providers),
+            tenants=_values(self.tenants),
             source=source,
         )
 
@@ -88,11 +99,16 @@ def read_draft(document: Document) -> Draft:
             return None
         if document.left_out.get((key,)):
             doubtful.add(key)
-        for name in entries:
+        return entries
+
+    def checked(key: str) -> dict[str, Data] | None:
+        """The same, of a section whose keys are names."""
+        entries = named(key)
+        for name in entries or ():
             check_name(document, key.removesuffix("s"), (key, name))
         return entries
 
-    interfaces, zones = named("interfaces"), named("zones")
+    interfaces, zones = checked("interfaces"), checked("zones")
     return Draft(
         api=single("api", ApiConfig),
         flower=single("flower", FlowerConfig),
@@ -103,11 +119,16 @@ def read_draft(document: Document) -> Draft:
         else _defaults("interfaces", built_in_interfaces()),
         pools={
             name: _read_pool(document, ("pools", name), pool)
-            for name, pool in (named("pools") or {}).items()
+            for name, pool in (checked("pools") or {}).items()
         },
         zones=_read_named(document, "zones", Zone, zones)
         if zones is not None
         else _defaults("zones", built_in_zones()),
+        domains=_read_domains(document, named("domains") or {}),
+        providers=_read_named(
+            document, "providers", Provider, checked("providers") or {}
+        ),
+        tenants=_read_tenants(document, named("tenants") or {}),
         doubtful=doubtful,
     )
 
@@ -120,6 +141,38 @@ def _read_named(
         for name, entry in entries.items()
     }
     return {name: read for name, read in reads.items() if read is not None}
+
+
+def _read_domains(
+    document: Document, entries: dict[str, Data]
+) -> dict[str, Read[DomainLimits]]:
+    """Read them by their A-labels, of which each may be there once."""
+    reads: dict[str, Read[DomainLimits]] = {}
+    paths: dict[str, Path] = {}
+    for name, entry in entries.items():
+        path = ("domains", name)
+        domain = check_domain(document, path, paths)
+        read = read_model(document, path, DomainLimits, entry)
+        if domain and read is not None:
+            paths[domain] = path
+            reads[domain] = read
+    return reads
+
+
+def _read_tenants(
+    document: Document, entries: dict[str, Data]
+) -> dict[str, Read[TenantConfig]]:
+    reads = {}
+    for name, entry in entries.items():
+        check_tenant(document, ("tenants", name))
+        read = read_model(document, ("tenants", name), TenantConfig, entry)
+        if read is not None:
+            reads[name] = read
+    return reads
+
+
+def _values(reads: dict[str, Read[M]]) -> dict[str, M]:
+    return {name: read.value for name, read in reads.items()}
 
 
 def _defaults(key: str, values: dict[str, M]) -> dict[str, Read[M]]:

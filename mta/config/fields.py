@@ -17,6 +17,8 @@ from mta.config.values import (
     HostPort,
     IPAddress,
     IPNetwork,
+    Rate,
+    check_rate,
     format_duration,
     format_size,
     parse_address,
@@ -25,7 +27,9 @@ from mta.config.values import (
     parse_host,
     parse_host_port,
     parse_listen_host,
+    parse_mx_pattern,
     parse_network,
+    parse_rate,
     parse_ratio,
     parse_size,
 )
@@ -113,6 +117,16 @@ def _ratio(value: object) -> float:
     return float(value)
 
 
+def _rate(value: object) -> Rate:
+    if isinstance(value, Rate):
+        return check_rate(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f"has no period; write {value}/minute, if that is meant")
+    if not isinstance(value, str):
+        raise ValueError("is not a rate, such as 10/s, 100/minute or 5000/day")
+    return parse_rate(value)
+
+
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("is neither true nor false; write one of them, unquoted")
@@ -163,9 +177,11 @@ NotYet = Annotated[Literal[False], PlainValidator(_not_yet)]
 ListenPort = Annotated[int, whole(0, MAX_PORT)]  # 0: any free one
 RemotePort = Annotated[int, whole(1, MAX_PORT)]
 Ratio = Annotated[float, PlainValidator(_ratio)]
+RateValue = Annotated[Rate, PlainValidator(_rate)]
 ListenHost = Annotated[str, BeforeValidator(_text(parse_listen_host))]
 Host = Annotated[str, BeforeValidator(_text(parse_host))]
 Domain = Annotated[str, BeforeValidator(_text(parse_domain))]
+MxPattern = Annotated[str, BeforeValidator(_text(parse_mx_pattern))]
 Line = Annotated[str, BeforeValidator(_text(_line))]
 HeaderName = Annotated[str, BeforeValidator(_text(_header_name))]
 HeaderValue = Annotated[str, BeforeValidator(_text(_header_value))]

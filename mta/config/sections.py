@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mta.config.document import Data, Document, Path
-from mta.config.wording import join_words, suggest
-from mta.config.zones import Config, Frozen, Interface, Zone
+from mta.config.values import parse_domain, parse_tenant
+from mta.config.wording import join_words, shorten, suggest
+from mta.config.zones import DEFAULT, Config, DomainLimits, Frozen, Interface, Zone
 
 M = TypeVar("M", bound=Frozen)
 
@@ -25,14 +26,13 @@ _NAME = re.compile(r"[a-z0-9_][a-z0-9_-]*")
 _RESERVED = {"zone": "maintenance", "interface": "api"}
 
 _LATER = "is not available in this version"
-_PER_DOMAIN = "limits per domain come with a later version"
+_PER_DOMAIN = "unknown key; what holds for a domain stands under domains"
 # Keys that somebody who comes from ZoneMTA, or from our plans, will try.
 _EXPECTED: Mapping[type[Frozen], Mapping[str, str]] = {
     Config: {
-        "domains": _PER_DOMAIN,
         "domainConfig": _PER_DOMAIN,
         "domain_config": _PER_DOMAIN,
-        **dict.fromkeys(("plugins", "dkim", "bounces", "providers", "mta_sts"), _LATER),
+        **dict.fromkeys(("plugins", "dkim", "bounces", "mta_sts"), _LATER),
     },
     Interface: {
         "name": "the name is the key above; remove this line",
@@ -42,10 +42,11 @@ _EXPECTED: Mapping[type[Frozen], Mapping[str, str]] = {
     Zone: {
         "name": "the name is the key above; remove this line",
         "addresses": "unknown key; list addresses under pools, and say pool: NAME",
-        "throttling": f"{_LATER}; rates come with a later one",
+        "rate": "unknown key; the rate of a zone is its throttling",
         "processes": "unknown key; start as many workers of a zone as you like",
         **dict.fromkeys(("auth", "secure", "interface"), _LATER),
     },
+    DomainLimits: dict.fromkeys(("dns_options", "dnsOptions", "logger"), _LATER),
 }
 _SHAPES = {
     "tuple_type": "is not a list; write [one, two]",
@@ -101,7 +102,7 @@ def read_model(
     try:
         value = model.model_validate({**fields, **given})
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _causes(error.errors(include_url=False))
     else:
         return Read(value, path, frozenset(doubtful))
     for detail in details:
@@ -110,6 +111,16 @@ def read_model(
     doubtful |= {str(detail["loc"][0]) for detail in details}
     rest = _validate(model, {**fields, **given})
     return Read(rest, path, frozenset(doubtful), kept) if rest else None
+
+
+def _causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out lists that are too short only because their items are wrong."""
+    outer = {detail["loc"][:-1] for detail in details}
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short" or detail["loc"] not in outer
+    ]
 
 
 def _validate(model: type[M], fields: Mapping[str, Any]) -> M | None:
@@ -168,6 +179,40 @@ def check_name(document: Document, kind: str, path: Path) -> None:
     hint = f"; write {better!r}" if better else ""
     message = f"names of {kind}s have only a to z, 0 to 9, _ and -"
     document.note_key(path, f"{message}, at most {MAX_NAME_CHARS} of them{hint}")
+
+
+def check_domain(document: Document, path: Path, others: Mapping[str, Path]) -> str:
+    """Read a key that names a domain, or all that are not named; "" if it is none.
+
+    Args:
+        others: The keys before it, by what they were read as.
+    """
+    name = str(path[-1])
+    try:
+        domain = name if name == DEFAULT else parse_domain(name)
+    except ValueError as error:
+        document.note_key(path, f"{shorten(name)} {error}")
+        return ""
+    if domain in others:
+        line = document.place(others[domain]).key.line
+        document.note_key(path, f"is {domain}, which is there in line {line} already")
+        return ""
+    return domain
+
+
+def check_tenant(document: Document, path: Path) -> None:
+    """Note a key that is no name for a tenant."""
+    name = str(path[-1])
+    try:
+        is_name = parse_tenant(name) == name
+    except ValueError as error:
+        document.note_key(path, f"{shorten(name)} {error}")
+    else:
+        if not is_name:
+            message = (
+                f"names of tenants have no blanks around them; write {name.strip()!r}"
+            )
+            document.note_key(path, message)
 
 
 def _note(

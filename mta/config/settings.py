@@ -7,10 +7,11 @@ empty counts as not set.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from mta.config.values import (
     MAX_PORT,
@@ -26,6 +27,7 @@ PREFIX = "MTA_"
 VARIABLES = (
     "MTA_API_KEY",
     "MTA_BROKER_URL",
+    "MTA_CELERY_TRANSPORT",
     "MTA_CONFIG",
     "MTA_FLOWER_BASIC_AUTH",
     "MTA_HOSTNAME",
@@ -47,9 +49,11 @@ SECRETS = frozenset(
         "MTA_REDIS_URL",
     }
 )
+DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_CONFIG = Path("zones.yaml")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+CELERY_TRANSPORTS = ("fast", "stock")
 MAX_CHARS = 4096
 
 _SOURCE = "environment"
@@ -74,6 +78,7 @@ class Settings:
         config_path: zones.yaml; None: built-in defaults.
         mongo_uri, broker_url, redis_url: None: the process's own default, or an
             embedded service.
+        celery_transport: ``fast``: ours, for Redis; ``stock``: kombu's own.
         hostname: What this machine calls itself in SMTP.
         sandbox: If given, all mail goes there and nowhere else.
         api_key: What clients of the API must show, if anything.
@@ -85,6 +90,7 @@ class Settings:
     mongo_uri: str | None = field(default=None, repr=False)
     broker_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
+    celery_transport: Literal["fast", "stock"] = "fast"
     hostname: str
     state_dir: Path = Path("var")
     log_level: str = "info"
@@ -111,6 +117,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         mongo_uri=reader.get("MTA_MONGO_URI", _url(_MONGO), None),
         broker_url=reader.get("MTA_BROKER_URL", _url(_BROKER), None),
         redis_url=reader.get("MTA_REDIS_URL", _url(_REDIS), None),
+        celery_transport=cast(
+            Literal["fast", "stock"],
+            reader.get("MTA_CELERY_TRANSPORT", _one_of(CELERY_TRANSPORTS), "fast"),
+        ),
         hostname=reader.get("MTA_HOSTNAME", parse_domain, machine_name()),
         state_dir=reader.get("MTA_STATE_DIR", Path, Path("var")),
         log_level=reader.get("MTA_LOG_LEVEL", _one_of(LOG_LEVELS), "info"),
@@ -126,6 +136,38 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     )
     reader.check()
     return settings
+
+
+def limits_url(settings: Settings) -> str | None:
+    """Where the limits are kept: MTA_REDIS_URL, or beside the broker.
+
+    Beside the broker is database 1 of the same server, or 0 if the broker has
+    that one. None: there is no Redis to be found in these settings, and workers
+    share the limits out among themselves.
+    """
+    if settings.redis_url is not None:
+        return settings.redis_url
+    url = urlsplit(settings.broker_url or DEFAULT_BROKER_URL)
+    options = dict(parse_qsl(url.query))
+    if url.scheme in {"redis", "rediss"}:
+        database = 0 if url.path.strip("/") == "1" else 1
+        tls = urlencode(dict(_tls_options(options)))
+        return url._replace(path=f"/{database}", query=tls, fragment="").geturl()
+    if url.scheme == "redis+socket":
+        database = 0 if options.get("virtual_host") == "1" else 1
+        login, _, _ = url.netloc.rpartition("@")
+        login += "@" if login else ""
+        return f"unix://{login}{url.path}?db={database}"
+    return None
+
+
+def _tls_options(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Of a broker's URL what a plain client of Redis knows, in its words."""
+    for name, value in options.items():
+        if name == "ssl_cert_reqs":
+            yield name, value.removeprefix("CERT_").lower()
+        elif name.startswith("ssl_"):
+            yield name, value
 
 
 def machine_name() -> str:

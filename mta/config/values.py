@@ -1,4 +1,4 @@
-"""Durations, sizes, shares and addresses as operators write them.
+"""Durations, sizes, rates, shares and addresses as operators write them.
 
 Pure text to value. Each ``parse_`` raises ValueError with the predicate alone ("is
 not a time; ..."): the caller knows the subject, and whether it may be shown, for a
@@ -6,6 +6,7 @@ value may come from a secret.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import (
     IPv4Address,
@@ -27,6 +28,7 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 MAX_PORT = 65_535
+MAX_TENANT_CHARS = 100
 MAX_DOMAIN_CHARS = 253  # RFC 1035 §2.3.4, without the root and the first length
 
 _UNITS_OF_TIME = {
@@ -40,6 +42,17 @@ _UNITS_OF_TIME = {
 _TIMES = {
     name: unit for unit, names in _UNITS_OF_TIME.items() for name in names.split()
 }
+# What a rate counts by; the first word is how it is shown.
+_PERIODS = {
+    timedelta(seconds=1): "second seconds sec s",
+    timedelta(minutes=1): "minute minutes min m",
+    timedelta(hours=1): "hour hours h",
+    timedelta(days=1): "day days d",
+}
+_PERIOD_OF = {
+    name: period for period, names in _PERIODS.items() for name in names.split()
+}
+MIN_INTERVAL = timedelta(microseconds=100)  # a clock of whole microseconds does it
 # As in IEC 80000-13: MB is a million bytes, MiB is 2^20. "M" alone could be either.
 _SIZES = {
     "b": 1,
@@ -56,6 +69,7 @@ _AMOUNT = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))? ?([A-Za-z]{1,12})")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _PER_CENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 _FRACTION = re.compile(r"([0-9]{1,9}) ?/ ?([0-9]{1,9})")
+_RATE = re.compile(r"([0-9]{1,9}) ?/ ?([A-Za-z]{1,12})")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -63,6 +77,7 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NO_TIME = "is not a time; write it with its unit, as in 30s, 5m, 2h or 7d"
 _NO_SIZE = "is not a size; write it with its unit, as in 500 KiB, 30 MiB or 25 MB"
 _NO_RATIO = "is not a share of 1; write it as in 1/20, 5% or 0.05"
+_NO_RATE = "is not a rate; write COUNT/PERIOD, as in 10/s, 100/minute or 5000/day"
 _NO_DOMAIN = "is not a domain name, such as mail.example.com"
 _NO_ADDRESS = "is not an IP address, such as 192.0.2.10 or 2001:db8::10"
 _NO_NETWORK = "is not a network, such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"
@@ -77,6 +92,23 @@ class HostPort(NamedTuple):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many of something in a period, evenly spaced: no bursts."""
+
+    count: int
+    period: timedelta
+
+    @property
+    def interval(self) -> timedelta:
+        """From one to the next; rounded up, so that the rate is never exceeded."""
+        microseconds = self.period // timedelta(microseconds=1)
+        return timedelta(microseconds=-(-microseconds // self.count))
+
+    def __str__(self) -> str:
+        return f"{self.count}/{_PERIODS[self.period].split()[0]}"
 
 
 def parse_duration(text: str) -> timedelta:
@@ -126,6 +158,36 @@ def parse_ratio(text: str) -> float:
     if ratio > 1:
         raise ValueError("is more than 1, which is all there is")
     return ratio
+
+
+def parse_rate(text: str) -> Rate:
+    """Read ``"10/s"``, ``"100/minute"`` or ``"5000/day"``.
+
+    Raises:
+        ValueError: It is none, or one that `check_rate` refuses.
+    """
+    match = _RATE.fullmatch(text.strip())
+    period = _PERIOD_OF.get(match[2].lower()) if match else None
+    if match is None or period is None:
+        raise ValueError(_NO_RATE)
+    return check_rate(Rate(int(match[1]), period))
+
+
+def check_rate(rate: Rate) -> Rate:
+    """See that a rate is one that can be kept.
+
+    Raises:
+        ValueError: It is zero, or of a period that has no name, or its interval
+            is below ``MIN_INTERVAL``.
+    """
+    if rate.period not in _PERIODS:
+        raise ValueError(_NO_RATE)
+    if rate.count < 1:
+        raise ValueError("is a rate of zero: nothing would ever be sent")
+    if rate.count * MIN_INTERVAL > rate.period:
+        fastest = Rate(timedelta(seconds=1) // MIN_INTERVAL, timedelta(seconds=1))
+        raise ValueError(f"is faster than can be measured; the most is {fastest}")
+    return rate
 
 
 def parse_address(text: str) -> IPAddress:
@@ -186,6 +248,36 @@ def parse_domain(text: str) -> str:
         # RFC 1123 §2.1: that is an address, or what is left of one.
         raise ValueError(_NO_DOMAIN)
     return domain
+
+
+def parse_mx_pattern(text: str) -> str:
+    """Read a host name, or ``"*.google.com"``: that name and any below it.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    text = text.strip()
+    host = text.removeprefix("*.")
+    try:
+        domain = parse_domain(host)
+    except ValueError:
+        message = "is neither a host name nor, with what is below it, '*.example.com'"
+        raise ValueError(message) from None
+    return text.removesuffix(host) + domain
+
+
+def parse_tenant(text: str) -> str:
+    """Read the name of a tenant: any line of text that is not long.
+
+    Raises:
+        ValueError: It is none.
+    """
+    tenant = text.strip()
+    if not tenant or len(tenant) > MAX_TENANT_CHARS or not tenant.isprintable():
+        raise ValueError(
+            f"is not a name of 1 to {MAX_TENANT_CHARS} printable characters"
+        )
+    return tenant
 
 
 def parse_host(text: str) -> str:

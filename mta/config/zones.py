@@ -4,9 +4,9 @@ The schema, with its defaults and bounds. Unknown keys and wrong types are refus
 what one value alone cannot tell, ``checks.py`` does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,18 +21,21 @@ from mta.config.fields import (
     Line,
     ListenHost,
     ListenPort,
+    MxPattern,
     Nameserver,
     Network,
     NotYet,
+    RateValue,
     Ratio,
     RemotePort,
     lasting,
     sized,
     whole,
 )
-from mta.config.values import GIB, KIB, MIB, HostPort, IPAddress, IPNetwork
+from mta.config.schedule import DEFAULT, Schedule
+from mta.config.values import GIB, KIB, MIB, HostPort, IPAddress, IPNetwork, Rate
 
-__all__ = ["HostPort", "IPAddress", "IPNetwork"]
+__all__ = ["DEFAULT", "HostPort", "IPAddress", "IPNetwork", "Rate", "Schedule"]
 
 BUILT_IN = "built-in defaults"
 
@@ -42,10 +45,8 @@ _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _YEAR = timedelta(days=365)
 
-DeferTimes = Annotated[
-    tuple[Annotated[timedelta, lasting(_SECOND, 30 * _DAY)], ...],
-    Field(min_length=1, max_length=100),
-]
+Priority: TypeAlias = Literal["normal", "transactional"]
+Connections = Annotated[int, whole(1, 10_000)]
 
 
 class Frozen(BaseModel):
@@ -102,7 +103,9 @@ class Interface(Frozen):
         socket_timeout: A client that is silent for longer is let go.
         max_clients: Per process.
         allowed_networks: Empty: loopback only.
-        allow_routing_headers: Clients may choose zones by header.
+        allow_routing_headers: Clients may choose zones, tenants and priorities by
+            header.
+        priority: Of what comes in here, unless a client may choose, and does.
     """
 
     derived = frozenset({"name"})
@@ -119,6 +122,7 @@ class Interface(Frozen):
     max_clients: Annotated[int, whole(1, 100_000)] = 1000
     allowed_networks: tuple[Network, ...] = ()
     allow_routing_headers: Boolean = False
+    priority: Priority = "normal"
     authentication: NotYet = False
     starttls: NotYet = False
 
@@ -129,11 +133,14 @@ class PoolAddress(Frozen):
     Attributes:
         name: For EHLO; None: the machine's name.
         ratio: Its share of the load; None: an equal part of what is left; 0: none.
+        max_connections, rate: From it, over all zones; None: as many as there are.
     """
 
     address: Address
     name: Domain | None = None
     ratio: Ratio | None = None
+    max_connections: Connections | None = None
+    rate: RateValue | None = None
 
 
 class ConnectionCache(Frozen):
@@ -154,6 +161,9 @@ class Zone(Frozen):
         host: Relay that gets all mail; None: what DNS names.
         ignore_ipv6, prefer_ipv6, block_local_addresses: None: as in ``dns``.
         ignore_tls: Never STARTTLS.
+        throttling: Messages of the zone, over all its workers.
+        in_doubt: What becomes of a delivery whose final dot was sent and never
+            answered.
         defer_times: None: those of the queue.
         routing_headers: Lower-case names, each with the value that routes here.
     """
@@ -162,7 +172,8 @@ class Zone(Frozen):
 
     name: str
     disabled: Boolean = False
-    connections: Annotated[int, whole(1, 10_000)] = 1
+    connections: Connections = 1
+    throttling: RateValue | None = None
     pool: str | None = None
     addresses: tuple[PoolAddress, ...] = ()
     pool_hash: Literal["message", "from"] = "message"
@@ -173,7 +184,8 @@ class Zone(Frozen):
     block_local_addresses: Boolean | None = None
     ignore_tls: Boolean = False
     connection_cache: ConnectionCache = ConnectionCache()
-    defer_times: DeferTimes | None = None
+    in_doubt: Literal["retry", "hold", "assume_delivered"] = "retry"
+    defer_times: Schedule | None = None
     sender_domains: tuple[Domain, ...] = ()
     recipient_domains: tuple[Domain, ...] = ()
     origin_addresses: tuple[Network, ...] = ()
@@ -182,17 +194,75 @@ class Zone(Frozen):
     )
 
 
+class DomainLimits(Frozen):
+    """What holds for the mail of one zone to one recipient domain.
+
+    Attributes:
+        max_connections: Open at a time, over all workers of the zone.
+        rate: Messages, over all workers of the zone.
+        disabled_addresses: Of our own, none of which the domain is sent from.
+        defer_times: None: those of the zone.
+    """
+
+    max_connections: Connections = 5
+    rate: RateValue | None = None
+    disabled_addresses: tuple[Address, ...] = ()
+    defer_times: Schedule | None = None
+
+
+class Provider(Frozen):
+    """One who receives for many domains, known by the hosts that their MX name.
+
+    Attributes:
+        name: Its key in ``providers``.
+        mx: Host names, or ``*.`` and a name: that one and any below it.
+        max_connections, rate: Over all the provider's domains, for each zone.
+    """
+
+    derived = frozenset({"name"})
+
+    name: str
+    mx: Annotated[tuple[MxPattern, ...], Field(min_length=1, max_length=100)]
+    max_connections: Connections | None = None
+    rate: RateValue | None = None
+
+    def has_host(self, host: str) -> bool:
+        """Whether a host, lower-case and without a final dot, is the provider's."""
+        return any(
+            f".{host}".endswith(pattern[1:])
+            if pattern.startswith("*")
+            else host == pattern
+            for pattern in self.mx
+        )
+
+
+class TenantConfig(Frozen):
+    """One of several who share the queue; ``weight`` is its part of what is scarce."""
+
+    weight: Annotated[int, whole(1, 1000)] = 1
+
+
 def _minutes(*counts: int) -> tuple[timedelta, ...]:
     return tuple(count * _MINUTE for count in counts)
+
+
+_TIMES = _minutes(5, 7, 8, 25, 75, 120, *[240] * 11)
 
 
 class QueueConfig(Frozen):
     """How long things are tried and kept.
 
     Attributes:
-        max_queue_time: A message that is older is given up.
+        max_queue_time: A message that is due for longer is given up.
+        future_date: A Date that is ahead defers a message until then.
         defer_times: Pause after the 1st, 2nd, ... transient failure; after the
             last pause comes the last try.
+        jitter: A pause is longer by up to this part of itself, so that what failed
+            together does not come back together.
+        in_doubt_wait: Pause before a delivery in doubt is tried again.
+        transactional_share: Part of a zone's turns that transactional mail has
+            while other mail waits, too.
+        old_after: Mail that is due and waits for longer is worth an alarm.
         lease: A worker that is silent for so long has lost its deliveries.
         keep_content: Bodies stay so long after their last recipient is done.
         keep_records: What happened stays so long after that.
@@ -200,7 +270,12 @@ class QueueConfig(Frozen):
 
     default_zone: str = "default"
     max_queue_time: Annotated[timedelta, lasting(_MINUTE, _YEAR)] = 30 * _DAY
-    defer_times: DeferTimes = _minutes(5, 7, 8, 25, 75, 120, *[240] * 11)
+    future_date: Boolean = False
+    defer_times: Schedule = Field(default=_TIMES, validate_default=True)
+    jitter: Ratio = 0.1
+    in_doubt_wait: Annotated[timedelta, lasting(_SECOND, 30 * _DAY)] = 15 * _MINUTE
+    transactional_share: Ratio = 0.5
+    old_after: Annotated[timedelta, lasting(_SECOND, _YEAR)] = _HOUR
     lease: Annotated[timedelta, lasting(5 * _SECOND, _HOUR)] = 60 * _SECOND
     keep_content: Annotated[timedelta, lasting(timedelta(0), _YEAR)] = 10 * _MINUTE
     keep_records: Annotated[timedelta, lasting(_MINUTE, 10 * _YEAR)] = 30 * _DAY
@@ -227,7 +302,7 @@ class Config(Frozen):
     api: ApiConfig = ApiConfig()
     flower: FlowerConfig = FlowerConfig()
     dns: DnsConfig = DnsConfig()
-    queue: QueueConfig = QueueConfig()
+    queue: QueueConfig = Field(default_factory=QueueConfig)
     interfaces: Annotated[Mapping[str, Interface], FrozenMapping] = Field(
         default_factory=built_in_interfaces, validate_default=True
     )
@@ -237,8 +312,50 @@ class Config(Frozen):
     zones: Annotated[Mapping[str, Zone], FrozenMapping] = Field(
         default_factory=built_in_zones, validate_default=True
     )
+    domains: Annotated[Mapping[str, DomainLimits], FrozenMapping] = Field(
+        default_factory=dict, validate_default=True
+    )
+    providers: Annotated[Mapping[str, Provider], FrozenMapping] = Field(
+        default_factory=dict, validate_default=True
+    )
+    tenants: Annotated[Mapping[str, TenantConfig], FrozenMapping] = Field(
+        default_factory=dict, validate_default=True
+    )
     source: str = BUILT_IN
 
     def enabled_zones(self) -> tuple[Zone, ...]:
         """The zones that have a worker."""
         return tuple(zone for zone in self.zones.values() if not zone.disabled)
+
+    def domain_limits(self, domain: str) -> DomainLimits:
+        """The limits of a recipient domain, a lower-case A-label.
+
+        What a domain does not say itself, ``default`` says for it.
+        """
+        shared = self.domains.get(DEFAULT, _NO_LIMITS_SAID)
+        own = self.domains.get(domain)
+        if own is None or own is shared:
+            return shared
+        said = {field: getattr(own, field) for field in own.model_fields_set}
+        return shared.model_copy(update=said)
+
+    def provider_of(self, mx_hosts: Collection[str]) -> Provider | None:
+        """The provider whose all the hosts of a domain are, if there is one.
+
+        Args:
+            mx_hosts: Lower-case A-labels, without a final dot.
+        """
+        if not mx_hosts:
+            return None
+        for provider in self.providers.values():
+            if all(map(provider.has_host, mx_hosts)):
+                return provider
+        return None
+
+    def tenant_weight(self, tenant: str) -> int:
+        """The part that a tenant has, compared with those of others."""
+        known = self.tenants.get(tenant)
+        return known.weight if known else 1
+
+
+_NO_LIMITS_SAID = DomainLimits()

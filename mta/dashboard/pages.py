@@ -1,4 +1,4 @@
-"""The pages: zones, a zone's deliveries, a message's timeline, the inbox.
+"""The pages: zones, deliveries of a zone, doubts, a message's timeline, the inbox.
 
 Everything shown came from outside at some time, so templates escape all of it, and
 the answers' policy forbids scripts. A GET changes nothing, and there is no POST.
@@ -15,8 +15,10 @@ from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from mta.dashboard.ports import InboxReader, QueueReader
 from mta.dashboard.reader import read_message, take
-from mta.delivery import Delivery
+from mta.delivery import Delivery, DeliveryState
 from mta.errors import StoreUnavailable
+from mta.operate.pages import Place, cut, format_place, parse_place
+from mta.operate.timeline import last_doubt, next_step, remarks, timeline
 from mta.store.inbox import InboxMessage
 
 PAGE = 100
@@ -50,10 +52,17 @@ def dashboard_routes(look: QueueReader, inbox: InboxReader | None) -> Blueprint:
         static_url_path="/static",
     )
     routes.add_app_template_filter(format_instant, "instant")
-    routes.context_processor(lambda: {"has_inbox": inbox is not None})
+    routes.add_app_template_filter(format_state, "words")
+    for tell in (last_doubt, next_step, remarks, timeline):
+        routes.add_app_template_filter(tell)
+    # As a function: a page without the navigation does not ask the store.
+    routes.context_processor(
+        lambda: {"has_inbox": inbox is not None, "has_doubts": look.has_doubts}
+    )
     routes.register_error_handler(HTTPException, _show_refusal)
     routes.register_error_handler(StoreUnavailable, _show_unavailable)
     _add_queue_pages(routes, look)
+    _add_doubt_page(routes, look)
     _add_message_pages(routes, look)
     if inbox is not None:
         _add_inbox_pages(routes, inbox)
@@ -63,6 +72,11 @@ def dashboard_routes(look: QueueReader, inbox: InboxReader | None) -> Blueprint:
 def format_instant(instant: datetime) -> str:
     """An instant as pages show it, in UTC; their foot says so."""
     return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def format_state(state: DeliveryState) -> str:
+    """A state as pages show it."""
+    return state.value.replace("_", " ")
 
 
 def _show_refusal(error: HTTPException) -> ResponseReturnValue:
@@ -78,7 +92,11 @@ def _show_problem(status: int, title: str, text: str) -> ResponseReturnValue:
     """Tell people on a page, and programs in JSON."""
     if request.path.endswith(".json"):
         return jsonify({"error": text}), status
-    return render_template("dashboard/problem.html", title=title, text=text), status
+    # The store may be what is wrong: it is not asked once more.
+    page = render_template(
+        "dashboard/problem.html", title=title, text=text, has_doubts=lambda: False
+    )
+    return page, status
 
 
 def _add_queue_pages(routes: Blueprint, look: QueueReader) -> None:
@@ -120,6 +138,14 @@ def _add_queue_pages(routes: Blueprint, look: QueueReader) -> None:
             next_start=start + PAGE if len(found) > PAGE else None,
             previous_start=max(0, start - PAGE) if start else None,
         )
+
+
+def _add_doubt_page(routes: Blueprint, look: QueueReader) -> None:
+    @routes.get("/in-doubt")
+    def in_doubt() -> str:
+        found = look.doubts(before=_read_place(), limit=PAGE + 1)
+        page, cursor = cut(found, PAGE, lambda last: format_place(last.place))
+        return render_template("dashboard/doubts.html", doubts=page, next_cursor=cursor)
 
 
 def _add_message_pages(routes: Blueprint, look: QueueReader) -> None:
@@ -208,6 +234,16 @@ def _entry(message: InboxMessage) -> dict[str, object]:
         "subject": message.subject,
         "size": message.size,
     }
+
+
+def _read_place() -> Place | None:
+    cursor = request.args.get("cursor")
+    if cursor is None:
+        return None
+    try:
+        return parse_place(cursor)
+    except ValueError:
+        raise BadRequest("This is no page of the list.") from None
 
 
 def _read_number(name: str, default: int, *, at_most: int) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from mta.delivery import Delivery
-from mta.operate.look import MessageView
+from mta.operate.look import Doubt, MessageView
+from mta.operate.pages import Place
 from mta.store.inbox import InboxMessage
 
 
@@ -45,3 +46,7 @@ class QueueReader(Protocol):
     def find_deliveries(
         self, message_id: str, *, limit: int = 1000
     ) -> list[Delivery]: ...
+
+    def has_doubts(self) -> bool: ...
+
+    def doubts(self, *, before: Place | None, limit: int) -> list[Doubt]: ...

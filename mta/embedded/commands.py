@@ -46,8 +46,8 @@ def worker_command(zones: Sequence[Zone], *, log_level: str) -> tuple[str, ...]:
 def maintenance_command(*, log_level: str) -> tuple[str, ...]:
     """The worker for housekeeping.
 
-    Not gevent: only a worker with Celery's own event loop hands back to the queue
-    what killed workers of any queue had taken from Redis.
+    Not gevent: with kombu's own transport only a worker with Celery's event loop
+    hands back to the queue what killed workers of any queue had taken from Redis.
     """
     return (
         *(*_CELERY, "worker", "-P", "solo"),

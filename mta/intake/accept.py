@@ -17,6 +17,7 @@ from mta.config.zones import Config
 from mta.errors import MtaError, Rejected, StoreUnavailable
 from mta.intake.expand import Expander
 from mta.intake.route import Routing
+from mta.intake.terms import Terms, settle_terms
 from mta.mail.address import normalize_address
 from mta.mail.dkim import RelaxedBodyHash
 from mta.mail.envelope import Envelope
@@ -27,7 +28,7 @@ from mta.observe import metrics
 from mta.reply import make_reply
 from mta.store.documents import Body, Recipient, StoredMessage
 from mta.store.messages import Messages
-from mta.store.spool import Spool
+from mta.store.spool import Spool, SpoolWriter
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,16 @@ class Intake:
         return Submission(self, envelope)
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A message whose header section has come: from here on its body is stored."""
+
+    prepared: Prepared
+    recipients: list[Recipient]
+    terms: Terms
+    writer: SpoolWriter
+
+
 class Submission:
     """One message on its way in; ``commit`` or ``abort`` ends it."""
 
@@ -79,16 +90,12 @@ class Submission:
         self._intake = intake
         self._envelope = envelope
         self._created_at = intake.now()
-        self._give_up_at = self._created_at + intake.config.queue.max_queue_time
         self._lines = CanonicalLines()
         self._splitter = HeaderSplitter()
-        self._prepared: Prepared | None = None
-        self._recipients: list[Recipient] = []
+        self._opened: _Opened | None = None
         self._hash = RelaxedBodyHash()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._is_8bit = False
-        kept_until = self._give_up_at + intake.config.queue.keep_content
-        self._writer = intake.spool.open(expires_at=kept_until + SPOOL_GRACE)
 
     def write(self, chunk: bytes) -> None:
         """Take a piece of the content: header, empty line and body, as sent.
@@ -111,7 +118,7 @@ class Submission:
             StoreUnavailable: Nothing is promised; it may be stored all the same.
         """
         try:
-            message, encoded = self._complete()
+            message, recipients, encoded = self._complete()
         except MtaError:
             self.abort()
             _count_refused(self._envelope)
@@ -122,15 +129,16 @@ class Submission:
             # It may be stored nevertheless, so its body must stay.
             _count_refused(self._envelope)
             raise
-        self._expand(message)
+        self._expand(message, recipients)
         _count_accepted(message)
-        recipients = tuple(recipient.address for recipient in self._recipients)
-        return Accepted(self.id, message.envelope.reverse_path, recipients)
+        addresses = tuple(recipient.address for recipient in recipients)
+        return Accepted(self.id, message.envelope.reverse_path, addresses)
 
     def abort(self) -> None:
         """Forget the message; what is left behind, a TTL collects."""
         try:
-            self._writer.abort()
+            if self._opened is not None:
+                self._opened.writer.abort()
         except StoreUnavailable as error:
             log.warning("remains not removed id=%s error=%s", self.id, error)
         metrics.MESSAGE_DROP.inc()
@@ -140,16 +148,20 @@ class Submission:
             body = self._splitter.feed(canonical)
         except HeaderTooLarge as error:
             raise Rejected(_HEADER_TOO_LARGE, detail=str(error)) from error
-        if self._splitter.is_complete and self._prepared is None:
-            self._prepared = self._prepare()
+        if self._splitter.is_complete:
+            self._store(body)
+
+    def _store(self, body: bytes) -> _Opened:
+        opened = self._opened = self._opened or self._open()
         if body:
             self._hash.update(body)
             self._md5.update(body)
             self._is_8bit = self._is_8bit or not body.isascii()
-            self._writer.write(body)
+            opened.writer.write(body)
+        return opened
 
-    def _prepare(self) -> Prepared:
-        """Settle header, envelope and zones, before the body is stored."""
+    def _open(self) -> _Opened:
+        """Settle header, envelope, terms and zones, before the body is stored."""
         intake = self._intake
         section = HeaderSection.parse(self._splitter.header)
         if self._envelope.from_header:
@@ -165,37 +177,38 @@ class Submission:
             now=self._created_at,
             hostname=intake.hostname,
         )
+        terms = settle_terms(
+            intake.config, self._envelope, prepared, created_at=self._created_at
+        )
         addresses = map(normalize_address, self._envelope.recipients)
-        self._recipients = intake.routing.route(
+        routed = intake.routing.route(
             tuple(addresses), envelope=self._envelope, prepared=prepared
         )
-        return prepared
+        kept_until = terms.give_up_at + intake.config.queue.keep_content
+        writer = intake.spool.open(expires_at=kept_until + SPOOL_GRACE)
+        return _Opened(prepared, routed, terms, writer)
 
-    def _complete(self) -> tuple[StoredMessage, RawBSONDocument]:
+    def _complete(self) -> tuple[StoredMessage, list[Recipient], RawBSONDocument]:
         """Store the rest of the body; make what the promise will be written as."""
         self._take(self._lines.close())
-        rest = self._splitter.close()
-        if self._prepared is None:
-            self._prepared = self._prepare()
-        if rest:
-            self._take(rest)
-        message = self._to_message(self._prepared)
+        opened = self._store(self._splitter.close())
+        message = self._to_message(opened)
         try:
-            encoded = self._intake.messages.encode(message, self._recipients)
+            encoded = self._intake.messages.encode(message, opened.recipients)
         except ValueError as error:
             raise Rejected(_NOT_STORABLE, detail=str(error)) from error
-        self._writer.close(
+        opened.writer.close(
             uploaded_at=self._created_at,
             filename=f"message {self.id}",
             metadata={"created": self._created_at},
         )
-        return message, encoded
+        return message, opened.recipients, encoded
 
-    def _expand(self, message: StoredMessage) -> None:
+    def _expand(self, message: StoredMessage, recipients: list[Recipient]) -> None:
         """After the promise nothing is refused: the scheduler repairs."""
         try:
             now = self._intake.now()
-            self._intake.expander.expand(message, self._recipients, now)
+            self._intake.expander.expand(message, recipients, now)
         except Exception as error:
             is_known = isinstance(error, StoreUnavailable)
             log.warning(
@@ -205,14 +218,15 @@ class Submission:
                 exc_info=not is_known,
             )
 
-    def _to_message(self, prepared: Prepared) -> StoredMessage:
+    def _to_message(self, opened: _Opened) -> StoredMessage:
+        prepared, terms, writer = opened.prepared, opened.terms, opened.writer
         return StoredMessage(
             id=self.id,
             envelope=self._envelope,
             header=prepared.header,
             body=Body(
-                file_id=self._writer.file_id,
-                size=self._writer.size,
+                file_id=writer.file_id,
+                size=writer.size,
                 hash=self._hash.digest(),
                 md5=self._md5.hexdigest(),
                 is_8bit=self._is_8bit,
@@ -220,8 +234,11 @@ class Submission:
             message_id=prepared.message_id,
             subject=prepared.subject,
             created_at=self._created_at,
-            give_up_at=self._give_up_at,
-            recipient_count=len(self._recipients),
+            due_at=terms.due_at,
+            give_up_at=terms.give_up_at,
+            recipient_count=len(opened.recipients),
+            tenant=terms.tenant,
+            is_transactional=terms.is_transactional,
         )
 
 

@@ -2,6 +2,10 @@
 
 Runs inline at acceptance, and again from the scheduler for a message whose
 acceptor died half way: ids are deterministic, so repeating is harmless.
+
+Ringing at once is for mail that comes by ones and twos into a zone without backlog.
+The rest, and what is due later, is left to the scheduler, which rings for everybody
+in turn.
 """
 
 from collections.abc import Sequence
@@ -10,11 +14,13 @@ from itertools import islice
 from typing import Protocol
 
 from mta.delivery import Delivery, DeliveryState, delivery_id
-from mta.store.deliveries import RING_GRACE, Deliveries
+from mta.store.deliveries import ETA_LEAD, RING_GRACE, Deliveries
 from mta.store.documents import Recipient, StoredMessage, delivery_document
 from mta.store.messages import Messages
 
 _ROWS_AT_ONCE = 2_000
+# Of one message and zone: more would stand in the list before other tenants' mail.
+RING_AT_MOST = 500
 
 
 class Bell(Protocol):
@@ -40,18 +46,21 @@ class Expander:
     ) -> None:
         """Write all rows, note that they exist, then ring.
 
-        Rows for which the broker has no room are due for the scheduler at once.
+        Rows for which there is no room are due for the scheduler at once; those of a
+        message that is due later, shortly before that.
 
         Raises:
             StoreUnavailable: Some rows may be missing; expand again.
         """
-        rung = self._choose_rung(recipients)
+        is_due = message.due_at <= now
+        rung = self._choose_rung(recipients) if is_due else set()
+        left_until = now if is_due else message.due_at - ETA_LEAD
         rows = (
             delivery_document(
                 message,
                 number,
                 recipient,
-                ring_at=now + RING_GRACE if number in rung else now,
+                ring_at=now + RING_GRACE if number in rung else left_until,
                 rung_at=now if number in rung else None,
             )
             for number, recipient in enumerate(recipients, start=1)
@@ -74,7 +83,7 @@ class Expander:
         for number, recipient in enumerate(recipients, start=1):
             zone = recipient.zone
             if zone not in rooms:
-                rooms[zone] = self._bell.room(zone)
+                rooms[zone] = min(self._bell.room(zone), RING_AT_MOST)
             if rooms[zone] > 0:
                 rooms[zone] -= 1
                 rung.add(number)
@@ -90,6 +99,7 @@ def _first(message: StoredMessage, number: int, recipient: Recipient) -> Deliver
         domain=recipient.domain,
         state=DeliveryState.QUEUED,
         created_at=message.created_at,
-        due_at=message.created_at,
+        due_at=message.due_at,
         give_up_at=message.give_up_at,
+        lane=message.lane,
     )

@@ -12,7 +12,7 @@ from mta.policy.routing import Router, RoutingFacts, UnknownZone
 from mta.reply import make_reply
 from mta.store.documents import Recipient
 
-# The HTTP API's own submissions are always allowed to choose their zone.
+# The HTTP API's own submissions are always allowed to choose.
 API_INTERFACE = "api"
 
 _NO_RECIPIENTS = make_reply(554, "5.5.1", "No valid recipients")
@@ -63,14 +63,16 @@ class Routing:
             origin=_address(envelope.origin),
             requested_zone=envelope.requested_zone or prepared.requested_zone,
             header=header,
-            may_choose=self._may_choose(envelope.interface),
+            may_choose=may_choose(self.config, envelope.interface),
         )
 
-    def _may_choose(self, interface: str) -> bool:
-        if interface == API_INTERFACE:
-            return True
-        configured = self.config.interfaces.get(interface)
-        return configured is not None and configured.allow_routing_headers
+
+def may_choose(config: Config, interface: str) -> bool:
+    """Whether what comes in there may say how it is to be treated."""
+    if interface == API_INTERFACE:
+        return True
+    configured = config.interfaces.get(interface)
+    return configured is not None and configured.allow_routing_headers
 
 
 def _address(text: str | None) -> IPAddress | None:

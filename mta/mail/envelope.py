@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from mta.config.zones import Priority
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
@@ -13,6 +15,13 @@ class Envelope:
     A null reverse path is the empty string. `from_header` says that the
     reverse path and the recipients here are not known yet: intake takes them
     from the header section once it has come in.
+
+    Attributes:
+        tenant: Whose mail it is; empty: the interface's, or its user's.
+        priority: None: nobody said so; the header section may, or the interface
+            does.
+        deliver_after: No attempt before.
+        expires_at: No attempt from then on.
     """
 
     reverse_path: str
@@ -29,3 +38,7 @@ class Envelope:
     body_8bit: bool = False
     requested_zone: str | None = None
     from_header: bool = False
+    tenant: str = ""
+    priority: Priority | None = None
+    deliver_after: datetime | None = None
+    expires_at: datetime | None = None

@@ -1,8 +1,9 @@
 """What submission does to a header section before the message is stored.
 
 It completes what RFC 6409 §8 lets a submission server complete (Date, Message-ID),
-takes out what is not for the recipients (Bcc, X-Sending-Zone), and refuses what
-looks like a loop (RFC 5321 §6.3). All other fields stay as they came.
+takes out what is not for the recipients (Bcc, X-Sending-Zone, X-Tenant,
+X-Delivery-Priority), and refuses what looks like a loop (RFC 5321 §6.3). All other
+fields stay as they came.
 """
 
 import secrets
@@ -28,6 +29,8 @@ MAX_RECIPIENTS = 10_000
 MAX_SUBJECT_CHARS = 128  # of what we keep for display
 
 ZONE_FIELD = "X-Sending-Zone"
+TENANT_FIELD = "X-Tenant"
+PRIORITY_FIELD = "X-Delivery-Priority"
 
 _MAX_DATE_CHARS = 200  # parsedate() is for dates, not for novels
 _EARLIEST = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)  # as ZoneMTA has it
@@ -45,6 +48,8 @@ class Prepared:
         date: Value of Date, aware.
         requested_zone: What X-Sending-Zone asked for, in lower case; whether the
             interface may ask is for the caller to say.
+        requested_tenant, requested_priority: What X-Tenant and X-Delivery-Priority
+            said, likewise, and as they said it.
     """
 
     header: bytes
@@ -53,6 +58,8 @@ class Prepared:
     subject: str
     date: datetime
     requested_zone: str | None
+    requested_tenant: str | None = None
+    requested_priority: str | None = None
 
 
 def prepare_header(
@@ -76,9 +83,11 @@ def prepare_header(
         Rejected: Too many fields, or so many Received that it must be a loop.
     """
     _refuse_excess(section)
-    zone = section.get(ZONE_FIELD)
-    section.remove(ZONE_FIELD)
-    section.remove("Bcc")
+    zone, tenant, priority = (
+        section.get(name) for name in (ZONE_FIELD, TENANT_FIELD, PRIORITY_FIELD)
+    )
+    for name in (ZONE_FIELD, TENANT_FIELD, PRIORITY_FIELD, "Bcc"):
+        section.remove(name)
     date = _keep_or_add_date(section, now)
     make_message_id = message_id_factory or new_message_id
     message_id = _keep_or_add_message_id(
@@ -91,6 +100,8 @@ def prepare_header(
         subject=(section.get("Subject") or "")[:MAX_SUBJECT_CHARS],
         date=date,
         requested_zone=zone.lower() if zone else None,
+        requested_tenant=tenant,
+        requested_priority=priority,
     )
 
 

@@ -76,6 +76,54 @@ ECHOES = Counter("mta_doorbell_echoes", "Doorbells that found nothing to do.")
 LOST_CLAIMS = Counter(
     "mta_claims_lost", "Claims that another owner had taken over.", ["zone"]
 )
+IN_DOUBT = Counter(
+    "mta_in_doubt",
+    "Deliveries that may have arrived without our knowing.",
+    ["zone", "cause"],
+)  # cause: reply (none was read), crash
+REPEATED_AFTER_DOUBT = Counter(
+    "mta_repeated_after_doubt",
+    "Messages sent again although they may have arrived.",
+    ["zone"],
+)
+PARKED = Counter(
+    "mta_deliveries_parked",
+    "Deliveries that met a limit of connections and wait for a slot.",
+    ["zone", "limit"],
+)
+RATE_WAITS = Counter(
+    "mta_rate_waits",
+    "Deliveries that met a rate and were given a time of their own.",
+    ["zone", "limit"],
+)  # limit: zone, domain, provider, source
+CHAINED = Counter(
+    "mta_deliveries_chained",
+    "Parked deliveries taken on by whoever freed the slot.",
+    ["zone"],
+)
+ZONE_WITHOUT_WORKER = Gauge(
+    "mta_zone_without_worker",
+    "1 while a zone has work and no live worker.",
+    ["zone"],
+    multiprocess_mode="mostrecent",
+)
+IDLE_WORKERS = Gauge(
+    "mta_workers_stuck",
+    "Live workers of a zone that start nothing although tasks wait.",
+    ["zone"],
+    multiprocess_mode="mostrecent",
+)
+OLDEST_WAITING_SECONDS = Gauge(
+    "mta_queue_oldest_seconds",
+    "For how long the oldest due delivery of a zone has been waiting.",
+    ["zone"],
+    multiprocess_mode="mostrecent",
+)
+LIMITS_LOCAL = Gauge(
+    "mta_limits_local",
+    "1 while this worker keeps to its share of the limits, without Redis.",
+    multiprocess_mode="livesum",
+)
 SCHEDULER_TICK = Histogram(
     "mta_scheduler_tick_seconds",
     "Time of one tick of the scheduler.",
@@ -116,10 +164,11 @@ def count_outcome(zone: str, outcome: Outcome, *, latency_s: float) -> None:
 
 def show_queue(counts: dict[DeliveryState, int]) -> None:
     """Set the queue's gauges; only the leading scheduler does."""
-    for state in LIVE:
+    for state in sorted(LIVE):
         QUEUE_DELIVERIES.labels(state.value).set(counts.get(state, 0))
-    deferred = counts.get(DeliveryState.DEFERRED, 0)
-    waiting = sum(counts.get(state, 0) for state in LIVE) - deferred
+    active = (DeliveryState.QUEUED, DeliveryState.SENDING)
+    waiting = sum(counts.get(state, 0) for state in active)
+    deferred = sum(counts.get(state, 0) for state in LIVE) - waiting
     QUEUE_SIZE.labels("queued").set(waiting)
     QUEUE_SIZE.labels("deferred").set(deferred)
 

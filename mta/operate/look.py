@@ -3,22 +3,25 @@
 API, dashboard and command line all see through this, so they never disagree.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from mta.config.zones import Config
 from mta.delivery import Delivery, DeliveryState
 from mta.errors import StoreUnavailable
 from mta.mail.envelope import Envelope
-from mta.store.deliveries import Deliveries
+from mta.operate.pages import Place
+from mta.store.census import Census
 from mta.store.documents import StoredMessage
 from mta.store.messages import Messages
 from mta.store.mongo import Mongo, store_errors
 from mta.store.spool import Spool
 
 ACTIVE = (DeliveryState.QUEUED, DeliveryState.SENDING)
-DEFERRED = (DeliveryState.DEFERRED,)
+# ZoneMTA knows one kind of waiting that is not for one's turn.
+DEFERRED = (DeliveryState.DEFERRED, DeliveryState.IN_DOUBT, DeliveryState.HELD)
 
 # What a list may be sorted by, in ZoneMTA's words, and the field that is meant.
 SORTS = {"id": "_id", "created": "created_at", "queued": "due_at"}
@@ -41,6 +44,18 @@ class MessageView:
     has_content: bool
 
 
+class Doubt(NamedTuple):
+    """A delivery that is or was in doubt, and since when, the last time."""
+
+    delivery: Delivery
+    since: datetime
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in the list."""
+        return Place(self.since, self.delivery.id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Read access for people and programs.
@@ -52,7 +67,7 @@ class Look:
     config: Config
     db: Mongo
     messages: Messages
-    deliveries: Deliveries
+    census: Census
     spool: Spool
     ask_broker: Callable[[], bool]
 
@@ -67,8 +82,8 @@ class Look:
     ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
         """Active and deferred deliveries per recipient domain, most first."""
         return (
-            self.deliveries.count_by_domain(ACTIVE, zone=zone),
-            self.deliveries.count_by_domain(DEFERRED, zone=zone),
+            self.census.count_by_domain(ACTIVE, zone=zone),
+            self.census.count_by_domain(DEFERRED, zone=zone),
         )
 
     def listing(
@@ -82,7 +97,7 @@ class Look:
         limit: int,
     ) -> list[Delivery]:
         """One page of a zone's deliveries; ``sort`` is a key of ``SORTS``."""
-        return self.deliveries.listing(
+        return self.census.listing(
             DEFERRED if deferred else ACTIVE,
             zone=zone,
             sort=SORTS[sort],
@@ -98,7 +113,31 @@ class Look:
 
     def find_deliveries(self, message_id: str, *, limit: int = 1000) -> list[Delivery]:
         """The deliveries of a message in the order of its recipients."""
-        return self.deliveries.of_message(message_id, limit=limit)
+        return self.census.of_message(message_id, limit=limit)
+
+    def find_delivery(self, delivery_id: str) -> Delivery | None:
+        """One delivery."""
+        return self.census.find(delivery_id)
+
+    def walk(
+        self,
+        states: Collection[DeliveryState],
+        *,
+        zone: str | None,
+        after: str | None,
+        limit: int,
+    ) -> list[Delivery]:
+        """Live deliveries of ``states`` by their ids, those after ``after``."""
+        return self.census.walk(states, zone=zone, after=after, limit=limit)
+
+    def has_doubts(self) -> bool:
+        """Whether any delivery is or was in doubt."""
+        return self.census.has_doubts()
+
+    def doubts(self, *, before: Place | None, limit: int) -> list[Doubt]:
+        """Deliveries that are or were in doubt, the latest first."""
+        found = self.census.doubted(before=before, limit=limit)
+        return [Doubt(delivery, since) for delivery, since in found]
 
     def open_content(
         self, message_id: str, *, body_only: bool

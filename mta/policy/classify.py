@@ -51,6 +51,13 @@ def decide(failure: AttemptFailed) -> Decision:
     return Decision("defer", f"transient failure ({failure.category})")
 
 
+def category_of(failure: AttemptFailed) -> str:
+    """What a failure was about: as the server's reply says, or as we saw ourselves."""
+    if failure.category == "smtp":
+        return classify_reply(str(failure.reply)).category
+    return failure.category
+
+
 def classify_reply(text: str) -> Classification:
     """Read the text of a server's reply, of one or several lines.
 

@@ -10,11 +10,11 @@ others share the rest evenly. A ratio of zero means never.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import Literal
 
-from mta.config.zones import PoolAddress
+from mta.config.zones import IPAddress, PoolAddress
 
 _SPAN = float(2**64)
 
@@ -35,6 +35,18 @@ def choose_source(
         if score < best_score:
             best, best_score = address, score
     return best
+
+
+def leave_out(
+    addresses: Sequence[PoolAddress], disabled: Collection[IPAddress]
+) -> Sequence[PoolAddress]:
+    """Drop from a pool what may not be used for some domain.
+
+    What is left shares the load anew; a delivery whose address stays keeps it.
+    """
+    if not disabled:
+        return addresses
+    return [entry for entry in addresses if entry.address not in disabled]
 
 
 def share_load(

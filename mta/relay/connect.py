@@ -10,7 +10,9 @@ from mta.config.zones import PoolAddress
 from mta.errors import AttemptFailed
 from mta.relay.dial import dial
 from mta.relay.failures import TlsFailed
+from mta.relay.fuse import Fuse
 from mta.relay.hosts import Target
+from mta.relay.request import Hop
 from mta.relay.session import Session
 from mta.relay.wire import Timeouts
 
@@ -45,15 +47,25 @@ class Connector:
     monotonic: Callable[[], float] = time.monotonic
 
     def connect(
-        self, target: Target, source: PoolAddress | None, *, ignore_tls: bool
+        self,
+        target: Target,
+        source: PoolAddress | None,
+        fuse: Fuse,
+        *,
+        ignore_tls: bool,
     ) -> Session:
         """Open a session with ``target``; TLS if it can, in clear if that fails.
 
+        Args:
+            fuse: Cuts the socket as long as the session is being opened.
+
         Raises:
+            NoConnection: there is not even a connection.
             AttemptFailed: the session did not come about.
+            Stopping: the fuse was blown before.
         """
         try:
-            return self._open(target, source, None if ignore_tls else self.tls)
+            return self._open(target, source, fuse, None if ignore_tls else self.tls)
         except TlsFailed as failure:
             log.info(
                 "tls failed, retried in clear host=%s address=%s (%s)",
@@ -61,10 +73,14 @@ class Connector:
                 target.address,
                 failure.reply,
             )
-            return self._open(target, source, None)
+            return self._open(target, source, fuse, None)
 
     def _open(
-        self, target: Target, source: PoolAddress | None, tls: ssl.SSLContext | None
+        self,
+        target: Target,
+        source: PoolAddress | None,
+        fuse: Fuse,
+        tls: ssl.SSLContext | None,
     ) -> Session:
         try:
             sock = dial(
@@ -72,19 +88,18 @@ class Connector:
                 target.port,
                 source=source,
                 timeout=self.timeouts.connect,
+                fuse=fuse,
             )
         except AttemptFailed as failure:
             failure.host = target.host
             raise
-        session = Session(
-            sock,
+        hop = Hop(
             host=target.host,
             address=str(target.address),
             source=sock.getsockname()[0],
             ehlo_name=(source.name if source else None) or self.hostname,
-            timeouts=self.timeouts,
-            monotonic=self.monotonic,
         )
+        session = Session(sock, hop, timeouts=self.timeouts, monotonic=self.monotonic)
         try:
             session.open(tls)
         except BaseException:

@@ -5,12 +5,15 @@ escape the checks that the resolver's answers go through.
 """
 
 import contextlib
+import errno
 import socket
 from datetime import timedelta
 
 from mta.config.zones import IPAddress, PoolAddress
 from mta.errors import TransientFailure
-from mta.reply import make_reply
+from mta.relay.failures import NoConnection
+from mta.relay.fuse import Fuse
+from mta.reply import Reply, make_reply
 
 # Linux, ip(7): leave the choice of port to connect(), so that one source address
 # can have more connections than there are local ports. `socket` names the option
@@ -19,23 +22,41 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 
 
 def dial(
-    address: IPAddress, port: int, *, source: PoolAddress | None, timeout: timedelta
+    address: IPAddress,
+    port: int,
+    *,
+    source: PoolAddress | None,
+    timeout: timedelta,
+    fuse: Fuse,
 ) -> socket.socket:
     """Connect to ``address``, from ``source`` if there is one.
 
+    Args:
+        fuse: Is armed with the socket, and stays so.
+
     Raises:
-        TransientFailure: no connection. The next host may do better, unless it is
-            our own address that does not work.
+        NoConnection: the next host may do better.
+        TransientFailure: it is our own address, or its ports, that do not work.
+        Stopping: the fuse was blown before.
     """
     sock = _open_socket(address, source)
     try:
+        fuse.arm(sock)
         sock.settimeout(timeout.total_seconds())
         sock.connect((str(address), port))
+        fuse.arm(sock)  # a socket that had no peer yet could not be cut
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         sock.close()
-        what = f"Network error: cannot connect to {address} port {port}"
-        raise _failed(what, error, address, is_next_host_worth_trying=True) from error
+        # EADDRNOTAVAIL: it is us who have run out of ports.
+        is_ours = error.errno == errno.EADDRNOTAVAIL
+        kind = TransientFailure if is_ours else NoConnection
+        raise kind(
+            _reply(f"cannot connect to {address} port {port}", error),
+            category="network",
+            address=str(address),
+            is_next_host_worth_trying=True,
+        ) from error
     except BaseException:
         sock.close()
         raise
@@ -53,23 +74,16 @@ def _open_socket(address: IPAddress, source: PoolAddress | None) -> socket.socke
                 sock.bind((str(source.address), 0))
         except OSError as error:
             where = f" from {source.address}" if source else ""
-            what = f"Network error: cannot send{where}"
-            raise _failed(what, error, address) from error
+            raise TransientFailure(
+                _reply(f"cannot send{where}", error),
+                category="network",
+                address=str(address),
+            ) from error
         stack.pop_all()
     return sock
 
 
-def _failed(
-    what: str,
-    error: OSError,
-    address: IPAddress,
-    *,
-    is_next_host_worth_trying: bool = False,
-) -> TransientFailure:
+def _reply(what: str, error: OSError) -> Reply:
     # RFC 3463 §3.5: X.4.1, no answer from host.
-    return TransientFailure(
-        make_reply(450, "4.4.1", f"{what}: {error.strerror or error}"),
-        category="network",
-        address=str(address),
-        is_next_host_worth_trying=is_next_host_worth_trying,
-    )
+    text = f"Network error: {what}: {error.strerror or error}"
+    return make_reply(450, "4.4.1", text)

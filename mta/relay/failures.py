@@ -3,6 +3,7 @@
 ::
 
     TransientFailure
+    ├── NoConnection    the address cannot be reached; perhaps the next one can
     ├── TlsFailed       retried in clear, at the same address
     └── StaleSession    retried on a new session
 """
@@ -11,6 +12,10 @@ from mta.errors import TransientFailure
 from mta.relay.wire import TimedOut
 from mta.reply import Reply, make_reply
 from mta.smtp.client import ProtocolError
+
+
+class NoConnection(TransientFailure):
+    """No connection came about, so that the next message would fare no better."""
 
 
 class TlsFailed(TransientFailure):

@@ -70,6 +70,24 @@ class TargetFinder:
             return f"{self.sandbox.host}:{self.sandbox.port}"
         return f"{zone.host or domain}:{zone.port}"
 
+    def find_hosts(self, zone: Zone, domain: str) -> tuple[str, ...]:
+        """List the hosts that DNS names for the domain's mail, in no order.
+
+        None where DNS is not asked: for an address literal, where a relay host or
+        the sandbox gets everything. Cached with the records.
+
+        Args:
+            domain: As in ``find_targets``.
+
+        Raises:
+            AttemptFailed: they could not be found out.
+        """
+        is_named = self.sandbox is not None or zone.host is not None
+        if is_named or domain.startswith("["):
+            return ()
+        records = self.names.find_mx(domain)
+        return tuple({record.host: None for record in records}) or (domain,)
+
     def find_targets(self, zone: Zone, domain: str) -> Iterator[Target]:
         """Yield the places to try, at least one, best first.
 

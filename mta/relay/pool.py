@@ -2,13 +2,14 @@
 
 Who gets which session is decided under a lock; sockets are closed outside of it,
 because closing may wait. While any session is kept, one thread closes those whose
-time is over; it ends when none is left.
+time is over; it ends when none is left. A session that keeps others waiting for the
+slots it holds is not kept.
 """
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
@@ -18,7 +19,21 @@ REAP_EVERY_S = 0.5
 
 
 class Poolable(Protocol):
-    """What the pool must know of a session."""
+    """What the pool must know of a session.
+
+    Attributes:
+        idle_until: Kept by the pool.
+        keys: The limits whose slots it holds.
+        must_yield: Somebody waits for one of them.
+    """
+
+    idle_until: float
+
+    @property
+    def keys(self) -> Collection[str]: ...
+
+    @property
+    def must_yield(self) -> bool: ...
 
     @property
     def uses(self) -> int: ...
@@ -38,7 +53,6 @@ _S = TypeVar("_S", bound=Poolable)
 class _Idle(Generic[_S]):
     key: Hashable
     session: _S
-    until: float
 
 
 def _start_thread(run: Callable[[], None]) -> None:
@@ -80,7 +94,7 @@ class SessionPool(Generic[_S]):
                     self._forget(idle)
             if idle is None:
                 return None
-            if idle.until > self._monotonic() and idle.session.is_quiet():
+            if idle.session.idle_until > self._monotonic() and idle.session.is_quiet():
                 return idle.session
             idle.session.close()
 
@@ -93,15 +107,32 @@ class SessionPool(Generic[_S]):
             ttl: How long it may wait for the next message; zero not to keep it.
             max_uses: Transactions after which a session is not kept.
         """
+        session.idle_until = self._monotonic() + ttl.total_seconds()
         may_stay = session.is_usable and session.uses < max_uses and bool(ttl)
-        if not (may_stay and self._keep(key, session, ttl)):
+        if not (may_stay and self._keep(key, session)):
             session.close()
+
+    def put_back(self, key: Hashable, session: _S) -> None:
+        """Take back a session that was not used: it does not get any younger."""
+        if not (session.is_usable and self._keep(key, session)):
+            session.close()
+
+    def take_holding(self, limit: str) -> _S | None:
+        """Hand over the session that has been idle longest with a slot of ``limit``."""
+        with self._lock:
+            for idle in self._all.values():
+                if limit in idle.session.keys:
+                    self._forget(idle)
+                    return idle.session
+        return None
 
     def reap(self) -> int:
         """Close the sessions whose time is over; return how many are left."""
         now = self._monotonic()
         with self._lock:
-            over = [idle for idle in self._all.values() if idle.until <= now]
+            over = [
+                idle for idle in self._all.values() if idle.session.idle_until <= now
+            ]
             for idle in over:
                 self._forget(idle)
             left = len(self._all)
@@ -119,8 +150,8 @@ class SessionPool(Generic[_S]):
         for idle in over:
             idle.session.close()
 
-    def _keep(self, key: Hashable, session: _S, ttl: timedelta) -> bool:
-        idle = _Idle(key, session, self._monotonic() + ttl.total_seconds())
+    def _keep(self, key: Hashable, session: _S) -> bool:
+        idle = _Idle(key, session)
         with self._lock:
             if self._is_closed or len(self._all) >= MAX_IDLE:
                 return False
@@ -129,6 +160,15 @@ class SessionPool(Generic[_S]):
             must_start, self._is_reaping = not self._is_reaping, True
         if must_start:
             self._start_thread(self._reap_until_empty)
+        # Asked only now: who comes to want a slot later finds the session here.
+        return not (session.must_yield and self._withdraw(idle))
+
+    def _withdraw(self, idle: _Idle[_S]) -> bool:
+        """Take a session out again; False if somebody else was faster."""
+        with self._lock:
+            if self._all.get(id(idle)) is not idle:
+                return False
+            self._forget(idle)
         return True
 
     def _forget(self, idle: _Idle[_S]) -> None:

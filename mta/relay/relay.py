@@ -1,148 +1,118 @@
 """One attempt: from a request to the reply that settles it, or a failure that does.
 
-    pooled session? ── yes ─► transaction ─► done, or stale: as if there were none
-         │ no
-    targets, best first ─► source address ─► session ─► transaction ─► done
-         ▲                                      │
-         └──────── next host may do better ◄────┘
+    pooled session? ── yes ─► (slots, turn) ─► transaction ─► done
+         │ no                                       └─► stale: as if there were none
+    targets, best first ─► source address ─► slots, turn ─► session ─► transaction
+         ▲                                                     │
+         └──────────────── next host may do better ◄───────────┘
 
 A host that says no to the message, and one that may already have it, are the
-last ones asked. One that cannot be talked to is not.
+last ones asked. One that cannot be talked to is not. Every connection is within
+the limits from before the dial until the peer has closed it.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Protocol
 
-from mta.config.zones import PoolAddress, Zone
-from mta.errors import AttemptFailed, TransientFailure
-from mta.policy.source import choose_source
-from mta.relay.failures import StaleSession
+from mta.config.zones import Config, PoolAddress
+from mta.errors import AttemptFailed, Postponed, Stopping, TransientFailure
+from mta.relay.admission import Admission, Turn
+from mta.relay.failures import NoConnection, StaleSession
+from mta.relay.fuse import Fuse
+from mta.relay.held import Endings, HeldSession, RelaySession
 from mta.relay.hosts import Target
-from mta.relay.pool import Poolable, SessionPool
-from mta.reply import Reply, make_reply
+from mta.relay.permits import Limits, OnFree, Permit, Permits
+from mta.relay.plan import FindsTargets, Planner
+from mta.relay.pool import SessionPool
+from mta.relay.request import RelayRequest, Sent
+from mta.relay.troubles import Troubles
+from mta.reply import make_reply
 from mta.smtp.client import Transaction
 
-_NO_SOURCE = make_reply(
-    450, "4.4.4", "Network error: the pool has no address of the target's family"
-)
 _NO_TIME = make_reply(450, "4.4.7", "Network error: no host answered in time")
-
-# Zone, source address and destination: what must be the same to share a session.
-Key = tuple[str, str, str]
-Family = Literal[4, 6]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayRequest:
-    """One message for one recipient.
-
-    Attributes:
-        reverse_path: "" is the null path.
-        domain: The recipient's: a lower-case A-label or an address literal.
-        delivery_id: Sticks to its source address over all attempts.
-        size: Octets of content, roughly.
-        needs_8bit: The content has octets above 127.
-        needs_utf8: The header section has them.
-        open_content: Called with our EHLO name, which goes into Received; once
-            per host that wants the content.
-    """
-
-    zone: Zone
-    reverse_path: str
-    recipient: str
-    domain: str
-    delivery_id: str
-    size: int
-    needs_8bit: bool
-    needs_utf8: bool
-    open_content: Callable[[str], Iterable[bytes]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A message that the next hop took; its ``reply`` is to the final dot.
-
-    Attributes:
-        source: Our end's IP address.
-        tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
-        is_reused: The session had carried other messages before.
-    """
-
-    reply: Reply
-    host: str
-    address: str
-    source: str
-    ehlo_name: str
-    tls: str
-    cipher: str
-    is_reused: bool
-    duration: timedelta
-
-
-class RelaySession(Poolable, Protocol):
-    """An open session; see ``mta.relay.session.Session``."""
-
-    host: str
-    address: str
-    source: str
-    ehlo_name: str
-
-    @property
-    def tls(self) -> str: ...
-
-    @property
-    def cipher(self) -> str: ...
-
-    def transact(
-        self,
-        transaction: Transaction,
-        open_content: Callable[[str], Iterable[bytes]],
-    ) -> Reply: ...
 
 
 class Connects(Protocol):
     """Opens sessions; see ``mta.relay.connect.Connector``."""
 
     def connect(
-        self, target: Target, source: PoolAddress | None, *, ignore_tls: bool
+        self,
+        target: Target,
+        source: PoolAddress | None,
+        fuse: Fuse,
+        *,
+        ignore_tls: bool,
     ) -> RelaySession: ...
 
 
-class FindsTargets(Protocol):
-    """Knows where to go; see ``mta.relay.hosts.TargetFinder``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clockwork:
+    """Time, as the relay needs it; tests have their own.
 
-    @property
-    def sandbox(self) -> object | None: ...
+    Attributes:
+        budget: No further host is tried after this long.
+        farewell: For all goodbyes together when the process ends; one alone has
+            ``Timeouts.quit``.
+    """
 
-    def destination(self, zone: Zone, domain: str) -> str: ...
+    budget: timedelta
+    farewell: timedelta = timedelta(seconds=2.2)
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
-    def find_targets(self, zone: Zone, domain: str) -> Iterator[Target]: ...
+
+@dataclass(slots=True)
+class _Attempt:
+    request: RelayRequest
+    started_at: float
+    turn: Turn
+    trouble: str  # the destination's key
+    fuse: Fuse = field(default_factory=Fuse)
 
 
 class Relay:
     """Sends messages to their next hop; one object serves a whole process.
 
     Args:
-        budget: No further host is tried after this long.
+        on_free: Called, with no lock held, with limits that have a slot again and
+            are waited for. Its errors are logged and go no further.
     """
 
     def __init__(
         self,
         *,
+        config: Config,
         targets: FindsTargets,
         connector: Connects,
-        pool: SessionPool[RelaySession],
-        budget: timedelta,
-        monotonic: Callable[[], float] = time.monotonic,
+        limits: Limits,
+        on_free: OnFree,
+        pool: SessionPool[HeldSession],
+        endings: Endings,
+        clockwork: Clockwork,
     ) -> None:
         self._targets = targets
         self._connector = connector
         self._pool = pool
-        self._budget_s = budget.total_seconds()
-        self._monotonic = monotonic
+        self._endings = endings
+        self._clock = clockwork
+        self._planner = Planner(config, targets)
+        self._permits = Permits(limits, on_free)
+        self._troubles = Troubles(limits, monotonic=clockwork.monotonic)
+        self._admission = Admission(
+            permits=self._permits,
+            pool=pool,
+            endings=endings,
+            troubles=self._troubles,
+            monotonic=clockwork.monotonic,
+        )
+        self._lock = threading.Lock()
+        self._fuses: set[Fuse] = set()
+        self._is_stopping = False
 
     def send(self, request: RelayRequest) -> Sent:
         """Send one message; return once the next hop has answered for it.
@@ -151,65 +121,167 @@ class Relay:
 
         Raises:
             AttemptFailed: the next hop did not take it, or there was none.
+            SlotsTaken, RateReached: a limit does not allow it now.
+            Stopping: the process is ending, and the dot was not sent.
         """
-        started_at = self._monotonic()
-        pooled = self._take(request)
-        if pooled is not None:
-            key, session = pooled
+        attempt = _Attempt(
+            request,
+            started_at=self._clock.monotonic(),
+            turn=Turn(has_turn=request.has_turn),
+            trouble=self._planner.trouble(request),
+        )
+        with self._registered(attempt.fuse):
             try:
-                return self._transact(request, key, session, started_at)
-            except StaleSession:
-                pass  # it died waiting, which is nobody's fault: a new one, now
-        return self._send_anew(request, started_at)
+                return self._send(attempt)
+            except TransientFailure as failure:
+                if attempt.fuse.is_blown:
+                    raise Stopping from failure  # we broke it ourselves
+                raise
+
+    def yield_idle(self, key: str) -> None:
+        """End an idle session that holds a slot of ``key``, if there is one."""
+        idle = self._pool.take_holding(key)
+        if idle is not None:
+            idle.close()
+
+    def stop(self) -> None:
+        """Begin no more sessions and no more transactions; those under way go on.
+
+        Only sets a flag: may be called from anywhere.
+        """
+        self._is_stopping = True
+
+    def abort(self) -> None:
+        """Stop, and cut what has not begun to send its final dot.
+
+        Those whose dot is out are left to hear the reply to it.
+        """
+        self._is_stopping = True
+        with self._lock:
+            fuses = list(self._fuses)
+        for fuse in fuses:
+            fuse.blow()
 
     def close(self) -> None:
-        """Close the idle sessions; those at work are closed as they finish."""
-        self._pool.close_all()
+        """Stop, and end the idle sessions; those at work end as they finish.
 
-    def _take(self, request: RelayRequest) -> tuple[Key, RelaySession] | None:
-        families: tuple[Family, ...] = (4, 6)
-        sources = (self._source(request, family) for family in families)
-        for key in dict.fromkeys(self._key(request, source) for source in sources):
-            session = self._pool.take(key)
-            if session is not None:
-                return key, session
+        Returns when all slots of sessions without work are given back: after two
+        seconds, if peers take their time.
+        """
+        self._is_stopping = True
+        self._pool.close_all()
+        self._endings.wait(self._clock.farewell)
+
+    @contextmanager
+    def _registered(self, fuse: Fuse) -> Iterator[None]:
+        with self._lock:
+            self._check_running()
+            self._fuses.add(fuse)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._fuses.discard(fuse)
+
+    def _check_running(self) -> None:
+        if self._is_stopping:
+            raise Stopping
+
+    def _send(self, attempt: _Attempt) -> Sent:
+        held = self._take(attempt)
+        if held is not None:
+            try:
+                return self._transact(attempt, held)
+            except StaleSession:
+                pass  # it died waiting, which is nobody's fault: a new one, now
+        self._troubles.check(attempt.trouble)
+        permit = self._permits.new()
+        try:
+            return self._send_anew(attempt, permit)
+        finally:
+            permit.release()  # unless a session has taken it over
+
+    def _take(self, attempt: _Attempt) -> HeldSession | None:
+        """Take an idle session that may go on with this request."""
+        for key in self._planner.idle_keys(attempt.request):
+            held = self._pool.take(key)
+            if held is not None:
+                self._admit_again(attempt, held)
+                return held
         return None
 
-    def _send_anew(self, request: RelayRequest, started_at: float) -> Sent:
-        first: AttemptFailed | None = None
-        for target in self._targets.find_targets(request.zone, request.domain):
-            if self._monotonic() - started_at > self._budget_s:
+    def _admit_again(self, attempt: _Attempt, held: HeldSession) -> None:
+        # Only where DNS is not asked can the domain be another than before, and
+        # there is no provider there: the session's own is the right one.
+        demand = self._planner.demand(attempt.request, held.source, held.provider)
+        try:
+            self._admission.admit(held.permit, demand, attempt.turn)
+        except Postponed:
+            self._pool.put_back(held.key, held)
+            raise
+        except BaseException:
+            held.cut()
+            raise
+
+    def _send_anew(self, attempt: _Attempt, permit: Permit) -> Sent:
+        failures: list[AttemptFailed] = []
+        budget_s = self._clock.budget.total_seconds()
+        for target in self._find_targets(attempt):
+            if self._clock.monotonic() - attempt.started_at > budget_s:
                 break
             try:
-                return self._try(request, target, started_at)
+                held = self._open(attempt, target, permit)
+                return self._transact(attempt, held)
             except AttemptFailed as failure:
                 if not failure.is_next_host_worth_trying:
                     raise
-                first = first or failure
-        raise first or TransientFailure(_NO_TIME, category="network")
+                failures.append(failure)
+        self._note_unreachable(attempt, failures)
+        if failures:
+            raise failures[0]
+        raise TransientFailure(_NO_TIME, category="network")
 
-    def _try(self, request: RelayRequest, target: Target, started_at: float) -> Sent:
-        family: Family = 4 if target.address.version == 4 else 6
-        source = self._source(request, family)
-        if source is None and self._is_bound(request.zone):
-            # Mail never leaves from an address that is not in its pool.
-            raise TransientFailure(
-                _NO_SOURCE,
-                category="policy",
-                host=target.host,
-                address=str(target.address),
-                is_next_host_worth_trying=True,
-            )
+    def _find_targets(self, attempt: _Attempt) -> Iterator[Target]:
+        request = attempt.request
+        try:
+            yield from self._targets.find_targets(request.zone, request.domain)
+        except TransientFailure as failure:
+            self._troubles.note(attempt.trouble, failure, is_dns=True)
+            raise
+
+    def _note_unreachable(
+        self, attempt: _Attempt, failures: Sequence[AttemptFailed]
+    ) -> None:
+        """Remember a destination if no target of it that may be dialed answers."""
+        dialed = [failure for failure in failures if failure.category != "policy"]
+        is_unreachable = all(isinstance(failure, NoConnection) for failure in dialed)
+        if dialed and is_unreachable and not attempt.fuse.is_blown:
+            self._troubles.note(attempt.trouble, dialed[0])
+
+    def _open(self, attempt: _Attempt, target: Target, permit: Permit) -> HeldSession:
+        """Open a session, within the limits; it takes the permit over."""
+        self._check_running()
+        request = attempt.request
+        source = self._planner.source(request, target)
+        provider = self._planner.provider(request)
+        demand = self._planner.demand(request, source, provider)
+        self._admission.admit(permit, demand, attempt.turn, trouble=attempt.trouble)
         session = self._connector.connect(
-            target, source, ignore_tls=request.zone.ignore_tls
+            target, source, attempt.fuse, ignore_tls=request.zone.ignore_tls
         )
-        return self._transact(request, self._key(request, source), session, started_at)
+        return HeldSession(
+            session,
+            permit.hand_over(),
+            self._endings,
+            key=self._planner.key(request, source),
+            source=source,
+            provider=provider,
+        )
 
-    def _transact(
-        self, request: RelayRequest, key: Key, session: RelaySession, started_at: float
-    ) -> Sent:
-        cache = request.zone.connection_cache
+    def _transact(self, attempt: _Attempt, held: HeldSession) -> Sent:
+        request, session = attempt.request, held.session
         is_reused = session.uses > 0
+        slots = held.permit.slots
         transaction = Transaction(
             reverse_path=request.reverse_path,
             forward_path=request.recipient,
@@ -218,33 +290,39 @@ class Relay:
             is_utf8=request.needs_utf8,
         )
         try:
-            reply = session.transact(transaction, request.open_content)
-        finally:
+            self._troubles.clear(attempt.trouble)
+            self._await_turn(attempt.turn)
+            self._check_running()
+            reply = session.transact(transaction, request.open_content, attempt.fuse)
+        except Exception:
             # A refusal leaves the session as good as it was; what broke it shows.
-            self._pool.give(key, session, ttl=cache.ttl, max_uses=cache.reuse_count)
+            self._give_back(request, held)
+            raise
+        except BaseException:
+            held.cut()
+            raise
+        self._give_back(request, held)
         return Sent(
             reply=reply,
-            host=session.host,
-            address=session.address,
-            source=session.source,
-            ehlo_name=session.ehlo_name,
+            host=session.hop.host,
+            address=session.hop.address,
+            source=session.hop.source,
+            ehlo_name=session.hop.ehlo_name,
             tls=session.tls,
             cipher=session.cipher,
             is_reused=is_reused,
-            duration=timedelta(seconds=self._monotonic() - started_at),
+            duration=timedelta(seconds=self._clock.monotonic() - attempt.started_at),
+            slots=slots,
         )
 
-    def _is_bound(self, zone: Zone) -> bool:
-        """The zone's mail leaves from its pool; in the sandbox it goes nowhere."""
-        return bool(zone.addresses) and self._targets.sandbox is None
+    def _await_turn(self, turn: Turn) -> None:
+        left_s = turn.ready_at - self._clock.monotonic()
+        if left_s > 0:
+            self._clock.sleep(left_s)
 
-    def _source(self, request: RelayRequest, family: Family) -> PoolAddress | None:
-        if not self._is_bound(request.zone):
-            return None
-        stick_to_sender = request.zone.pool_hash == "from" and request.reverse_path
-        key = request.reverse_path if stick_to_sender else request.delivery_id
-        return choose_source(request.zone.addresses, key, family)
-
-    def _key(self, request: RelayRequest, source: PoolAddress | None) -> Key:
-        destination = self._targets.destination(request.zone, request.domain)
-        return request.zone.name, str(source.address) if source else "", destination
+    def _give_back(self, request: RelayRequest, held: HeldSession) -> None:
+        if self._is_stopping:
+            held.close()
+            return
+        cache = request.zone.connection_cache
+        self._pool.give(held.key, held, ttl=cache.ttl, max_uses=cache.reuse_count)

@@ -5,9 +5,10 @@ Every negative reply, cut, timeout and breach of protocol leaves here as an
 host. A session that has seen anything but whole, awaited replies is not used
 again.
 
-RFC 5321 §4.2.1 (4yz, 5yz), §4.3.2 (sequences), §4.5.3.2 (timeouts); RFC 2920
-(PIPELINING); RFC 3207 (STARTTLS), used whenever it is offered and without
-verification, as encryption with anybody beats none (RFC 7435).
+RFC 5321 §4.2.1 (4yz, 5yz), §4.3.2 (sequences), §4.5.3.2 (timeouts); RFC 1047
+(the gap after the final dot); RFC 2920 (PIPELINING); RFC 3207 (STARTTLS), used
+whenever it is offered and without verification, as encryption with anybody beats
+none (RFC 7435).
 """
 
 import contextlib
@@ -15,12 +16,10 @@ import re
 import socket
 import ssl
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
+from mta.relay.dialogue import Dialogue
 from mta.relay.failures import (
     StaleSession,
     TlsFailed,
@@ -28,16 +27,11 @@ from mta.relay.failures import (
     describe_break,
     describe_doubt,
 )
+from mta.relay.fuse import Fuse
+from mta.relay.request import Hop, OpenContent
 from mta.relay.wire import WRITE_BYTES, Cut, TimedOut, Timeouts, TlsError, Wire
 from mta.reply import Reply, make_reply
-from mta.smtp.client import (
-    Block,
-    ClientSession,
-    DotStuffer,
-    ProtocolError,
-    Transaction,
-    Verb,
-)
+from mta.smtp.client import Block, DotStuffer, ProtocolError, Transaction, Verb
 
 _NO_8BIT = make_reply(554, "5.6.3", "The next hop does not take 8-bit content")
 _NO_UTF8 = make_reply(553, "5.6.7", "The next hop does not take UTF-8 addresses")
@@ -47,7 +41,6 @@ _TLS_STAGE = "TLS handshake"
 _CONTENT_STAGE = "content"
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})+")
 
-_Failure = TypeVar("_Failure", bound=AttemptFailed)
 _Broken = Cut | TimedOut | ProtocolError
 
 
@@ -55,28 +48,17 @@ class Session:
     """One SMTP session over a connected socket; owns the socket.
 
     Attributes:
-        host: The peer's name, as looked up, or its address if it has none.
-        address: The peer's IP address.
-        source: Our end's IP address; empty if unknown.
-        ehlo_name: What we call ourselves.
         uses: Transactions begun.
     """
 
     def __init__(
         self,
         sock: socket.socket,
+        hop: Hop,
         *,
-        host: str,
-        address: str,
-        source: str,
-        ehlo_name: str,
         timeouts: Timeouts,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.host = host
-        self.address = address
-        self.source = source
-        self.ehlo_name = ehlo_name
         self.uses = 0
         self._timeouts = timeouts
         self._patience = {
@@ -85,15 +67,16 @@ class Session:
             Verb.RCPT: timeouts.rcpt,
             Verb.DATA: timeouts.data,
         }
-        self._monotonic = monotonic
         self._wire = Wire(sock, monotonic=monotonic)
-        self._client = ClientSession()
-        self._replies: deque[tuple[Verb, Reply]] = deque()
-        self._until = float("inf")
-        self._stage: str = Verb.CONNECT
-        self._is_broken = False
+        self._talk = Dialogue(self._wire, hop, monotonic=monotonic)
+        self._client = self._talk.client
         self._is_in_content = False
         self._is_mail_accepted = False
+
+    @property
+    def hop(self) -> Hop:
+        """The two ends of the session."""
+        return self._talk.hop
 
     @property
     def tls(self) -> str:
@@ -108,13 +91,12 @@ class Session:
     @property
     def is_usable(self) -> bool:
         """Another transaction may follow on this session."""
-        is_in_step = self._client.is_in_step and not self._replies
-        return is_in_step and not self._is_broken and not self._is_in_content
+        return self._talk.is_in_step and not self._is_in_content
 
     def __repr__(self) -> str:
-        state = "usable" if self.is_usable else f"unusable at {self._stage}"
-        security = self.tls or "clear"
-        return f"<Session {self.host}[{self.address}] {security} {self.uses} {state}>"
+        state = "usable" if self.is_usable else f"unusable at {self._talk.stage}"
+        peer = f"{self.hop.host}[{self.hop.address}]"
+        return f"<Session {peer} {self.tls or 'clear'} {self.uses} {state}>"
 
     def open(self, tls: ssl.SSLContext | None) -> None:
         """Hear the greeting, say EHLO, and start TLS if both sides can.
@@ -127,10 +109,10 @@ class Session:
             AttemptFailed: the peer refused us, broke off, or broke the rules.
         """
         try:
-            greeting = self._reply(self._timeouts.greeting)
+            greeting = self._talk.hear(self._timeouts.greeting)
             if greeting.code != 220:
                 # Too busy here may not be too busy there; a 5yz is for all of us.
-                raise self._refused(greeting, is_next_host_worth_trying=True)
+                raise self._talk.refusal(greeting, is_next_host_worth_trying=True)
             self._hello()
             if tls is not None and "STARTTLS" in self._client.extensions:
                 self._start_tls(tls)
@@ -138,91 +120,105 @@ class Session:
             raise self._broken(error) from error
 
     def transact(
-        self,
-        transaction: Transaction,
-        open_content: Callable[[str], Iterable[bytes]],
+        self, transaction: Transaction, open_content: OpenContent, fuse: Fuse
     ) -> Reply:
         """Send one message to one recipient; return the reply to the final dot.
 
         Args:
-            open_content: Called with our EHLO name once the peer wants the
-                content. What it raises passes through, and the peer gets no dot.
+            open_content: Called once the peer wants the content. What it raises
+                passes through, and the peer gets no dot.
+            fuse: Cuts the transaction, until the last block with the dot.
 
         Raises:
             StaleSession: see there; only on a session that was used before.
             AttemptFailed: the peer refused, broke off, or broke the rules; or
                 lacks an extension that the message cannot do without.
+            Stopping: the fuse was blown before.
         """
         self._check_extensions(transaction)
         try:
             blocks = self._client.begin(transaction, reset=self.uses > 0)
         except ValueError as error:
             reply = make_reply(553, "5.1.3", f"Bad address: {error}")
-            raise self._fail(PermanentFailure, reply, "message") from error
+            raise self._talk.failure(PermanentFailure, reply, "message") from error
+        fuse.arm(self._wire.sock)
         self.uses += 1
         self._is_mail_accepted = False
-        self._until = self._monotonic() + self._timeouts.transaction.total_seconds()
+        self._talk.limit(self._timeouts.transaction)
         try:
-            self._begin(blocks)
-            self._send_content(open_content)
-            reply = self._reply(self._timeouts.final)
-            if not reply.is_positive:
-                raise self._refused(reply)
+            return self._carry(blocks, open_content, fuse)
         except (Cut, TimedOut, ProtocolError) as error:
             raise self._broken(error) from error
-        return reply
+        except AttemptFailed:
+            raise  # a refusal leaves the session as good as it was
+        except BaseException:
+            # Killed, or left by the content: nobody knows what is under way.
+            self._talk.is_broken = True
+            raise
+        finally:
+            fuse.disarm()
 
     def is_quiet(self) -> bool:
         """Tell whether an idle session still stands, as far as can be seen."""
         return self._wire.is_quiet()
 
-    def close(self) -> None:
-        """End the session: with QUIT if it is in good order, without waiting.
+    def end(self) -> None:
+        """End the session as RFC 5321 §4.1.1.10 has it: the peer closes after QUIT.
 
-        RFC 5321 §4.1.1.10 would have us wait for the 221. A peer that is slow to
-        say it would hold up whoever closes, and nothing depends on it.
+        Waits for that, for some seconds at most: until then the peer counts the
+        connection. A session that is not in good order is closed at once.
         """
-        if self.is_usable:
-            self._is_broken = True
-            with contextlib.suppress(Cut, TimedOut):
-                self._until = float("inf")
-                self._wire.send(b"QUIT\r\n", self._deadline(self._timeouts.quit))
+        if self._say_quit():
+            self._wire.await_end(self._talk.until)
         self._wire.close()
 
+    def close(self) -> None:
+        """End the session at once: with QUIT if it is in good order."""
+        self._say_quit()
+        self._wire.close()
+
+    def _say_quit(self) -> bool:
+        if not self.is_usable:
+            return False
+        self._talk.is_broken = True
+        self._talk.limit(self._timeouts.quit)
+        try:
+            self._talk.send(b"QUIT\r\n", self._timeouts.quit)
+        except (Cut, TimedOut):
+            return False
+        return True
+
     def _hello(self) -> None:
-        reply = self._ask(Verb.EHLO, self._client.ehlo(self.ehlo_name))
+        hello, name = self._timeouts.hello, self.hop.ehlo_name
+        reply = self._talk.ask(Verb.EHLO, self._client.ehlo(name), hello)
         if reply.is_permanent:
             # RFC 5321 §3.2: a server from before extensions.
-            reply = self._ask(Verb.HELO, self._client.helo(self.ehlo_name))
+            reply = self._talk.ask(Verb.HELO, self._client.helo(name), hello)
         if reply.code != 250:
-            raise self._refused(reply, is_next_host_worth_trying=True)
+            raise self._talk.refusal(reply, is_next_host_worth_trying=True)
 
     def _start_tls(self, context: ssl.SSLContext) -> None:
-        reply = self._ask(Verb.STARTTLS, self._client.starttls())
+        command = self._client.starttls()
+        reply = self._talk.ask(Verb.STARTTLS, command, self._timeouts.hello)
         if reply.code != 220:
             # RFC 3207 §4: 454, not now. Encryption is a wish, so go on in clear.
             if reply.code == 421 or reply.is_intermediate:
-                raise self._refused(reply, is_next_host_worth_trying=True)
+                raise self._talk.refusal(reply, is_next_host_worth_trying=True)
             return
-        self._stage = _TLS_STAGE
-        name = self.host if _HOST_NAME.fullmatch(self.host) else None
+        self._talk.stage = _TLS_STAGE
+        name = self.hop.host if _HOST_NAME.fullmatch(self.hop.host) else None
         try:
-            self._wire.start_tls(context, name, self._deadline(self._timeouts.tls))
+            self._wire.start_tls(context, name, self._talk.deadline(self._timeouts.tls))
         except (TlsError, Cut, TimedOut) as error:
-            self._is_broken = True
+            self._talk.is_broken = True
             text = f"TLS handshake failed: {str(error) or 'timed out'}"
-            raise self._fail(
+            raise self._talk.failure(
                 TlsFailed,
                 make_reply(454, "4.7.5", text),
                 "network",
                 is_next_host_worth_trying=True,
             ) from error
         self._hello()
-
-    def _ask(self, verb: Verb, command: bytes) -> Reply:
-        self._stage = verb
-        self._wire.send(command, self._deadline(self._timeouts.hello))
-        return self._reply(self._timeouts.hello)
 
     def _check_extensions(self, transaction: Transaction) -> None:
         offered = self._client.extensions
@@ -234,18 +230,26 @@ class Session:
         elif self._client.max_size and transaction.size > self._client.max_size:
             lacking = _TOO_BIG  # RFC 1870 §4: known before it is sent
         if lacking is not None:
-            raise self._fail(PermanentFailure, lacking, "message")
+            raise self._talk.failure(PermanentFailure, lacking, "message")
+
+    def _carry(
+        self, blocks: Sequence[Block], open_content: OpenContent, fuse: Fuse
+    ) -> Reply:
+        self._begin(blocks)
+        self._send_content(open_content, fuse)
+        reply = self._talk.hear(self._timeouts.final)
+        if not reply.is_positive:
+            raise self._talk.refusal(reply)
+        return reply
 
     def _begin(self, blocks: Sequence[Block]) -> None:
         """Send MAIL, RCPT and DATA; return when the peer waits for content."""
         replies: dict[Verb, Reply] = {}
         for block in blocks:
-            self._wire.send(
-                self._client.send(block), self._deadline(self._timeouts.mail)
-            )
+            self._talk.send(self._client.send(block), self._timeouts.mail)
             for verb in block.verbs:
-                self._stage = verb
-                reply = replies[verb] = self._reply(self._patience[verb])
+                self._talk.stage = verb
+                reply = replies[verb] = self._talk.hear(self._patience[verb])
                 if reply.code == 421:
                     raise self._refused_at(verb, reply)
                 if verb is Verb.MAIL:
@@ -269,20 +273,20 @@ class Session:
         """Get out of DATA that a pipelined group has led us into."""
         if not replies[Verb.RCPT].is_permanent and not replies[Verb.RCPT].is_transient:
             # An empty message might reach the recipient: rather hang up.
-            self._is_broken = True
+            self._talk.is_broken = True
             return
         # RFC 2920 §3.1: nobody will get it, and the peer says so.
         dot = self._client.send(Block(b".\r\n", (Verb.DOT,)))
-        self._wire.send(dot, self._deadline(self._timeouts.block))
-        self._reply(self._timeouts.final)
+        self._talk.send(dot, self._timeouts.block)
+        self._talk.hear(self._timeouts.final)
 
-    def _send_content(self, open_content: Callable[[str], Iterable[bytes]]) -> None:
-        self._stage = _CONTENT_STAGE
+    def _send_content(self, open_content: OpenContent, fuse: Fuse) -> None:
+        self._talk.stage = _CONTENT_STAGE
         self._is_in_content = True
         stuffer = DotStuffer()
         pending: list[bytes] = []
         pending_bytes = 0
-        chunks = open_content(self.ehlo_name)
+        chunks = open_content(self.hop)
         try:
             for chunk in chunks:
                 pending.append(chunk)
@@ -293,18 +297,19 @@ class Session:
         finally:
             if close := getattr(chunks, "close", None):
                 close()
+        fuse.commit()
         # The dot leaves with what is left over: nothing of a small message is on
         # its way before all of it has been read.
         self._send_block(stuffer.feed(b"".join(pending)) + stuffer.close())
         self._client.send(Block(b"", (Verb.DOT,)))
-        self._stage = Verb.DOT
+        self._talk.stage = Verb.DOT
         self._is_in_content = False
 
     def _send_block(self, data: bytes) -> None:
         try:
             for start in range(0, len(data), WRITE_BYTES):
                 block = data[start : start + WRITE_BYTES]
-                self._wire.send(block, self._deadline(self._timeouts.block))
+                self._talk.send(block, self._timeouts.block)
         except Cut:
             self._hear_last_words()
             raise
@@ -313,84 +318,36 @@ class Session:
         """Prefer the peer's reason for hanging up in mid-content, if it gave one."""
         with contextlib.suppress(Cut, TimedOut, ProtocolError):
             self._client.send(Block(b"", (Verb.DOT,)))
-            reply = self._reply(self._timeouts.last_words)
-            self._is_broken = True
-            raise self._refused(reply)
-
-    def _reply(self, timeout: timedelta) -> Reply:
-        deadline = self._deadline(timeout)
-        while not self._replies:
-            is_lost = self._client.has_problem
-            octets = b"" if is_lost else self._wire.receive(deadline)
-            self._replies.extend(self._client.receive(octets))
-        _, reply = self._replies.popleft()
-        if reply.code == 421:
-            self._is_broken = True  # §3.8: the peer is closing
-        return reply
-
-    def _deadline(self, timeout: timedelta) -> float:
-        return min(self._monotonic() + timeout.total_seconds(), self._until)
+            reply = self._talk.hear(self._timeouts.last_words)
+            self._talk.is_broken = True
+            raise self._talk.refusal(reply)
 
     def _refused_at(self, verb: Verb, reply: Reply) -> AttemptFailed:
         is_early = verb is Verb.RSET or (verb is Verb.MAIL and reply.code == 421)
         if self.uses > 1 and is_early:
-            self._is_broken = True
-            return self._fail(StaleSession, as_transient(reply), "smtp")
-        return self._refused(reply)
-
-    def _refused(
-        self, reply: Reply, *, is_next_host_worth_trying: bool = False
-    ) -> AttemptFailed:
-        """Turn a negative reply into the failure it is.
-
-        Raises:
-            ProtocolError: the reply is not negative, and still not what is due.
-        """
-        if reply.is_transient:
-            return self._fail(
-                TransientFailure,
-                reply,
-                "smtp",
-                is_next_host_worth_trying=is_next_host_worth_trying,
-            )
-        if reply.is_permanent:
-            return self._fail(PermanentFailure, reply, "smtp")
-        raise ProtocolError(f"unexpected reply {str(reply)[:80]}")
+            self._talk.is_broken = True
+            return self._talk.failure(StaleSession, as_transient(reply), "smtp")
+        return self._talk.refusal(reply)
 
     def _broken(self, error: _Broken) -> TransientFailure:
         """End a session that was cut, fell silent, or made no sense."""
-        self._is_broken = True
-        reply, category = describe_break(error, self._stage)
-        if self._stage == Verb.DOT:
-            reply = describe_doubt(reply)
+        self._talk.is_broken = True
+        stage = self._talk.stage
+        reply, category = describe_break(error, stage)
+        # A dot that got out only in part is none: its block was not sent.
+        is_in_doubt = stage == Verb.DOT
         is_stale = self.uses > 1 and not self._is_mail_accepted
-        return self._fail(
+        return self._talk.failure(
             StaleSession
             if is_stale and self._is_stale_after(error)
             else TransientFailure,
-            reply,
+            describe_doubt(reply) if is_in_doubt else reply,
             category,
             # Once content is on its way, another host might deliver it again.
-            is_next_host_worth_trying=self._stage not in (_CONTENT_STAGE, Verb.DOT),
+            is_next_host_worth_trying=stage not in (_CONTENT_STAGE, Verb.DOT),
+            is_in_doubt=is_in_doubt,
         )
 
     def _is_stale_after(self, error: _Broken) -> bool:
-        is_silent = isinstance(error, TimedOut) and self._stage == Verb.RSET
+        is_silent = isinstance(error, TimedOut) and self._talk.stage == Verb.RSET
         return is_silent or isinstance(error, Cut)
-
-    def _fail(
-        self,
-        kind: type[_Failure],
-        reply: Reply,
-        category: str,
-        *,
-        is_next_host_worth_trying: bool = False,
-    ) -> _Failure:
-        return kind(
-            reply,
-            category=category,
-            host=self.host,
-            address=self.address,
-            source=self.source,
-            is_next_host_worth_trying=is_next_host_worth_trying,
-        )

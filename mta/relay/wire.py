@@ -31,7 +31,8 @@ class Timeouts:
         transaction: Ours: from MAIL to the dot's reply, however slowly content
             is taken; ``block`` alone would grant days to a large message.
         last_words: Ours: for the reason of a peer that hangs up in mid-content.
-        quit: Ours: to get rid of QUIT; its reply is not waited for.
+        quit: Ours: from QUIT to the end of the connection, which is the peer's to
+            make (§4.1.1.10).
         attempt: Ours: no further host is tried after this long.
     """
 
@@ -47,7 +48,7 @@ class Timeouts:
     reset: timedelta = timedelta(seconds=30)
     transaction: timedelta = timedelta(hours=1)
     last_words: timedelta = timedelta(seconds=1)
-    quit: timedelta = timedelta(seconds=1)
+    quit: timedelta = timedelta(seconds=2)
     attempt: timedelta = timedelta(minutes=15)
 
 
@@ -67,6 +68,7 @@ class Wire:
     """One connected socket with deadlines; owns the socket.
 
     Attributes:
+        sock: For who may cut the connection; else it is the wire's alone.
         tls: Version such as ``"TLSv1.3"``; empty in clear.
         cipher: Name of the cipher suite; empty in clear.
     """
@@ -76,7 +78,7 @@ class Wire:
     ) -> None:
         self.tls = ""
         self.cipher = ""
-        self._sock = sock
+        self.sock = sock
         self._monotonic = monotonic
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
@@ -159,19 +161,28 @@ class Wire:
         Over TLS silence cannot be told from session tickets, so only the end of
         the connection counts.
         """
-        self._sock.setblocking(False)
+        self.sock.setblocking(False)
         try:
-            data = self._sock.recv(1, socket.MSG_PEEK)
+            data = self.sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return True
         except OSError:
             return False
         return bool(data) and self._tls is not None
 
+    def await_end(self, deadline: float) -> None:
+        """Wait until the peer has closed or ``deadline`` passes.
+
+        What the peer still says is for nobody.
+        """
+        with contextlib.suppress(Cut, TimedOut):
+            while True:
+                self._receive_raw(deadline)
+
     def close(self) -> None:
         """Close at once, without goodbyes."""
         with contextlib.suppress(OSError):
-            self._sock.close()
+            self.sock.close()
 
     def _exchange_raw(self, deadline: float) -> None:
         self._flush(deadline)
@@ -187,7 +198,7 @@ class Wire:
         while view:
             self._arm(deadline)
             try:
-                sent = self._sock.send(view[:WRITE_BYTES])
+                sent = self.sock.send(view[:WRITE_BYTES])
             except TimeoutError as error:
                 raise TimedOut from error
             except OSError as error:
@@ -197,7 +208,7 @@ class Wire:
     def _receive_raw(self, deadline: float) -> bytes:
         self._arm(deadline)
         try:
-            data = self._sock.recv(READ_BYTES)
+            data = self.sock.recv(READ_BYTES)
         except TimeoutError as error:
             raise TimedOut from error
         except OSError as error:
@@ -211,7 +222,7 @@ class Wire:
         if left <= 0:
             raise TimedOut
         try:
-            self._sock.settimeout(left)
+            self.sock.settimeout(left)
         except OSError as error:
             raise Cut(_reason(error)) from error
 

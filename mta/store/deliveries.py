@@ -1,27 +1,22 @@
-"""The ``deliveries`` collection: insert, claim, settle, and who must be rung.
+"""The ``deliveries`` collection as its workers see it: insert, claim, settle.
 
 Every change is one conditional update of one row, fenced by owner and ``claims``.
 Claims and leases use the database's clock (``$$NOW``), so that a host whose clock
-is wrong can neither steal a lease nor keep one.
+is wrong can neither steal a lease nor keep one. Whoever waits for the same kind of
+round trip shares the next one.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from mta.delivery import (
-    LIVE,
-    WAITING,
-    Delivery,
-    DeliveryState,
-    Outcome,
-    delivery_id,
-)
+from mta.delivery import CLAIMABLE, Delivery, DeliveryState, Outcome
 from mta.store.documents import LOG_KEPT, outcome_document, to_delivery
 from mta.store.grouped import Grouped
 from mta.store.mongo import (
@@ -36,16 +31,18 @@ from mta.store.mongo import (
 SKEW = timedelta(seconds=2)
 # How long a doorbell may be on its way before the scheduler rings again.
 RING_GRACE = timedelta(seconds=10)
-RING_AT_MOST = timedelta(minutes=10)
 # A deferral's Celery message is published this long before it is due: kombu's
 # Redis transport is no place to hold an ETA for longer.
 ETA_LEAD = timedelta(seconds=5)
 
 _DUPLICATE_KEY = 11000
-_WAITING = [state.value for state in WAITING]
+_CLAIMABLE = sorted(CLAIMABLE)
+_SENDING = DeliveryState.SENDING.value
+_SETTLED_FROM = [_SENDING, DeliveryState.IN_DOUBT.value]
 
 
-def _milliseconds(length: timedelta) -> int:
+def milliseconds(length: timedelta) -> int:
+    """A length as MongoDB's date arithmetic takes it."""
     return int(length.total_seconds() * 1000)
 
 
@@ -60,11 +57,15 @@ class Deliveries:
     def __init__(self, db: Mongo, *, lease: timedelta) -> None:
         self._rows = durable(db, DELIVERIES)
         self.lease = lease
-        # A late owner may settle before anyone else may claim.
-        self._grace = lease / 3
         self._insert = Grouped(self._insert_all, most=20)
         self._claim = Grouped(self._claim_all)
         self._settle = Grouped(self._settle_all)
+        self._mark = Grouped(self._mark_all)
+
+    @property
+    def grace(self) -> timedelta:
+        """A late owner may settle for so long before anyone else may claim."""
+        return self.lease / 3
 
     @guarded
     def insert(self, rows: Sequence[Document]) -> None:
@@ -86,9 +87,21 @@ class Deliveries:
         """Take one due delivery, or None if there is nothing to take.
 
         Atomic: of many callers at most one gets it. After the lease without
-        ``settle`` it is free again, so a crashed worker loses nothing.
+        ``settle`` it is free again, so a crashed worker loses nothing; unless it
+        had announced the final dot, which is for the scheduler to judge.
         """
         return self._claim((delivery_id, owner))
+
+    @guarded
+    def mark_dot(self, claimed: Delivery) -> bool:
+        """Announce that the final dot is about to be sent.
+
+        From here on, a death of ours leaves the delivery in doubt.
+
+        Returns:
+            False if the claim is lost: the dot must not be sent.
+        """
+        return self._mark(claimed)
 
     @guarded
     def settle(
@@ -96,7 +109,8 @@ class Deliveries:
     ) -> bool:
         """Record what an attempt came to, unless the claim was lost meanwhile.
 
-        Repeating a settlement whose answer was lost is harmless.
+        Repeating a settlement whose answer was lost is harmless. An owner that was
+        cut off after the final dot may still say how a doubt ends.
 
         Args:
             keep_until: When the row may be forgotten, if this finishes it.
@@ -104,7 +118,49 @@ class Deliveries:
         Returns:
             False if another owner claimed the row: nothing was changed.
         """
-        return self._settle((claimed, _settlement(outcome, keep_until=keep_until)))
+        return self._settle((claimed, settlement(outcome, keep_until=keep_until)))
+
+    @guarded
+    def postpone(
+        self,
+        claimed: Delivery,
+        *,
+        due_at: datetime,
+        ring_at: datetime,
+        waits_for: str = "",
+        has_turn: bool = False,
+    ) -> bool:
+        """Give a claim back: nothing was tried.
+
+        Args:
+            due_at: Nobody may claim it before.
+            ring_at: When the scheduler looks after it.
+            waits_for: Park it for a slot of this limit.
+            has_turn: A rate gave it ``due_at`` as its own turn.
+
+        Returns:
+            False if another owner claimed the row: nothing was changed.
+        """
+        update = _leave(DeliveryState.QUEUED)
+        changes: Document = {"due_at": due_at, "ring_at": ring_at}
+        changes |= {"rung_at": None, "rings": 0}
+        if waits_for:
+            changes["waits_for"] = waits_for
+        if has_turn:
+            changes["has_turn"] = True
+        for key in changes:
+            update["$unset"].pop(key, None)
+        update["$set"] |= changes
+        return self._settle((claimed, update))
+
+    @guarded
+    def renew(self, claims: Sequence[Delivery]) -> set[str]:
+        """Extend the leases of ``claims``.
+
+        Returns:
+            The ids of those that are no longer ours.
+        """
+        return self._update_held(claims, self._lease_from_now())
 
     def _claim_all(self, asked: Sequence[tuple[str, str]]) -> list[Delivery | None]:
         """Claim for many callers; nearly always they have one owner."""
@@ -119,46 +175,70 @@ class Deliveries:
     def _claim_for(self, owner: str, ids: Sequence[str]) -> list[Delivery]:
         """One update for all, and one look at what it took."""
         token = secrets.token_hex(8)
-        late = {"$subtract": ["$$NOW", _milliseconds(self._grace)]}
-        soon = {"$add": ["$$NOW", _milliseconds(SKEW)]}
+        late = {"$subtract": ["$$NOW", milliseconds(self.grace)]}
+        soon = {"$add": ["$$NOW", milliseconds(SKEW)]}
         claimable = [
-            {"state": {"$in": _WAITING}, "$expr": {"$lte": ["$due_at", soon]}},
+            {"state": {"$in": _CLAIMABLE}, "$expr": {"$lte": ["$due_at", soon]}},
             {
-                "state": DeliveryState.SENDING.value,
+                "state": _SENDING,
+                "dot_at": {"$exists": False},
                 "$expr": {"$lt": ["$lease_until", late]},
             },
         ]
-        changes = {
-            "state": DeliveryState.SENDING.value,
-            "owner": {"$literal": owner},
-            "claims": {"$add": ["$claims", 1]},
-            "claimed_by": token,
-            **self._lease_from_now(),
-        }
+        changes = [
+            {
+                "$set": {
+                    "state": _SENDING,
+                    "owner": {"$literal": owner},
+                    "claims": {"$add": ["$claims", 1]},
+                    "claimed_by": token,
+                    "waits_for": "$$REMOVE",
+                    **self._lease_from_now(),
+                }
+            }
+        ]
         if len(ids) == 1:
             row = self._rows.find_one_and_update(
                 {"_id": ids[0], "$or": claimable},
-                [{"$set": changes}],
+                changes,
                 return_document=ReturnDocument.AFTER,
             )
             return [to_delivery(row)] if row else []
         query = {"_id": {"$in": list(ids)}, "$or": claimable}
-        if not self._rows.update_many(query, [{"$set": changes}]).matched_count:
+        if not self._rows.update_many(query, changes).matched_count:
             return []
         found = self._rows.find({"_id": {"$in": list(ids)}, "claimed_by": token})
         return [to_delivery(row) for row in found]
 
     def _lease_from_now(self) -> Document:
         """When a lease that begins now ends, and when somebody must look after it."""
-        grace = self.lease + self._grace
+        watched = self.lease + self.grace
         return {
-            "lease_until": {"$add": ["$$NOW", _milliseconds(self.lease)]},
-            "ring_at": {"$add": ["$$NOW", _milliseconds(grace)]},
+            "lease_until": {"$add": ["$$NOW", milliseconds(self.lease)]},
+            "ring_at": {"$add": ["$$NOW", milliseconds(watched)]},
         }
+
+    def _mark_all(self, claims: Sequence[Delivery]) -> list[bool]:
+        lost = self._update_held(claims, {"dot_at": "$$NOW"})
+        return [claimed.id not in lost for claimed in claims]
+
+    def _update_held(self, claims: Sequence[Delivery], changes: Document) -> set[str]:
+        """Change rows that are still ours, in one update; returns the other ids."""
+        if not claims:
+            return set()
+        query = _fence(claims)
+        matched = self._rows.update_many(query, [{"$set": changes}]).matched_count
+        if matched == len(claims):
+            return set()
+        held = self._rows.find(query, {"_id": 1})
+        return {claimed.id for claimed in claims} - {row["_id"] for row in held}
 
     def _settle_all(self, settled: Sequence[tuple[Delivery, Document]]) -> list[bool]:
         """Settle for many callers in one bulk write."""
-        updates = [UpdateOne(_fence(claimed), update) for claimed, update in settled]
+        updates = [
+            UpdateOne({**_fence([claimed]), "state": {"$in": _SETTLED_FROM}}, update)
+            for claimed, update in settled
+        ]
         result = self._rows.bulk_write(updates, ordered=False)
         if result.matched_count == len(settled):
             return [True] * len(settled)
@@ -172,171 +252,17 @@ class Deliveries:
             for claimed, update in settled
         ]
 
-    @guarded
-    def renew(self, claims: Sequence[Delivery]) -> set[str]:
-        """Extend the leases of ``claims``.
 
-        Returns:
-            The ids of those that are no longer ours.
-        """
-        if not claims:
-            return set()
-        update = [{"$set": self._lease_from_now()}]
-        fences = [_fence(claimed) for claimed in claims]
-        matched = self._rows.update_many({"$or": fences}, update).matched_count
-        if matched == len(claims):
-            return set()
-        held = self._rows.find({"$or": fences}, {"_id": 1})
-        return {claimed.id for claimed in claims} - {row["_id"] for row in held}
-
-    @guarded
-    def to_ring(self, zone: str, now: datetime, *, limit: int) -> list[Delivery]:
-        """Rows nobody has dealt with in time, the longest waiting first."""
-        found = (
-            self._rows.find({"zone": zone, "ring_at": {"$lte": now}})
-            .sort([("zone", ASCENDING), ("ring_at", ASCENDING)])
-            .limit(limit)
-        )
-        return [to_delivery(row) for row in found]
-
-    @guarded
-    def zones_to_ring(self, now: datetime) -> list[str]:
-        """Zones with rows to ring, configured or not."""
-        # The condition on zone is always true; it lets the index jump from one zone
-        # to the next instead of reading every row there ever was.
-        query = {"zone": {"$gte": ""}, "ring_at": {"$lte": now}}
-        return sorted(self._rows.distinct("zone", query))
-
-    @guarded
-    def overdue(self, zone: str, now: datetime, *, limit: int) -> list[Delivery]:
-        """Waiting rows to be rung whose time is over."""
-        query = {"zone": zone, "ring_at": {"$lte": now}, "give_up_at": {"$lte": now}}
-        query["state"] = {"$in": _WAITING}
-        return [to_delivery(row) for row in self._rows.find(query).limit(limit)]
-
-    @guarded
-    def mark_rung(self, rung: Sequence[Delivery], now: datetime) -> None:
-        """A doorbell is about to be published: wait longer before each next one.
-
-        Written before publishing, so that a crash between costs one wait and
-        never a storm. Only rows still as they were read are changed.
-        """
-        steps = [RING_GRACE * 2**n for n in range(7)]
-        branches = [
-            {
-                "case": {"$lte": ["$rings", n]},
-                "then": _milliseconds(min(step, RING_AT_MOST)),
-            }
-            for n, step in enumerate(steps)
-        ]
-        wait = {
-            "$switch": {"branches": branches, "default": _milliseconds(RING_AT_MOST)}
-        }
-        # Not before it is due, and then the wait: the bell hangs until its ETA.
-        base = {"$max": ["$due_at", {"$literal": now}]}
-        update = [
-            {
-                "$set": {
-                    "ring_at": {"$add": [base, wait]},
-                    "rung_at": {"$literal": now},
-                    "rings": {"$add": ["$rings", 1]},
-                }
-            }
-        ]
-        self._rows.bulk_write(
-            [
-                UpdateOne(
-                    {"_id": row.id, "claims": row.claims, "state": row.state.value},
-                    update,
-                )
-                for row in rung
-            ],
-            ordered=False,
-        )
-
-    @guarded
-    def postpone_ring(
-        self, waiting: Sequence[Delivery], now: datetime, until: datetime
-    ) -> None:
-        """Their doorbells are still in the broker: look again at ``until``.
-
-        Not those that were settled since, and are to be rung at a time of their own.
-        """
-        ids = [row.id for row in waiting]
-        self._rows.update_many(
-            {"_id": {"$in": ids}, "state": {"$in": _WAITING}, "ring_at": {"$lte": now}},
-            {"$set": {"ring_at": until}},
-        )
-
-    @guarded
-    def expire(self, row: Delivery, outcome: Outcome, *, keep_until: datetime) -> bool:
-        """Give up a waiting row whose time is over."""
-        fence = {"_id": row.id, "claims": row.claims, "state": {"$in": _WAITING}}
-        update = _settlement(outcome, keep_until=keep_until)
-        return self._rows.update_one(fence, update).modified_count == 1
-
-    @guarded
-    def of_message(self, message_id: str, *, limit: int) -> list[Delivery]:
-        """The rows of a message's first ``limit`` recipients, in their order."""
-        ids = [delivery_id(message_id, number) for number in range(1, limit + 1)]
-        rows = map(to_delivery, self._rows.find({"_id": {"$in": ids}}))
-        # "fff" comes before "1000": shorter ids first.
-        return sorted(rows, key=lambda row: (len(row.id), row.id))
-
-    @guarded
-    def count_by_domain(
-        self, states: Iterable[DeliveryState], *, zone: str | None
-    ) -> list[tuple[str, int]]:
-        """Live rows per recipient domain, most first."""
-        match: Document = {"state": {"$in": [state.value for state in states]}}
-        if zone is not None:
-            match["zone"] = zone
-        groups = self._rows.aggregate(
-            [
-                {"$match": match},
-                {"$group": {"_id": "$domain", "count": {"$sum": 1}}},
-                {"$sort": {"count": -1, "_id": 1}},
-            ]
-        )
-        return [(group["_id"], group["count"]) for group in groups]
-
-    @guarded
-    def count_live(self) -> dict[DeliveryState, int]:
-        """Rows by state, the finished ones left out; reads an index only."""
-        return {
-            state: self._rows.count_documents({"state": state.value}) for state in LIVE
-        }
-
-    @guarded
-    def listing(  # the six things a page of a list is made of
-        self,
-        states: Iterable[DeliveryState],
-        *,
-        zone: str,
-        sort: str,
-        descending: bool,
-        start: int,
-        limit: int,
-    ) -> list[Delivery]:
-        """One page of a zone's live rows, sorted by one field."""
-        states_in = {"$in": [state.value for state in states]}
-        found = (
-            self._rows.find({"state": states_in, "zone": zone})
-            .sort([(sort, DESCENDING if descending else ASCENDING)])
-            .skip(start)
-            .limit(limit)
-            .allow_disk_use(True)
-        )
-        return [to_delivery(row) for row in found]
-
-
-def _fence(claimed: Delivery) -> Document:
-    return {
-        "_id": claimed.id,
-        "state": DeliveryState.SENDING.value,
-        "owner": claimed.owner,
-        "claims": claimed.claims,
-    }
+def _fence(claims: Sequence[Delivery]) -> Document:
+    """Rows still as their claims left them; most claims share owner and number."""
+    alike: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for claimed in claims:
+        alike[claimed.owner, claimed.claims].append(claimed.id)
+    fences: list[Document] = [
+        {"_id": {"$in": ids}, "state": _SENDING, "owner": owner, "claims": count}
+        for (owner, count), ids in alike.items()
+    ]
+    return fences[0] if len(fences) == 1 else {"$or": fences}
 
 
 def _is_settled(row: Document, claimed: Delivery, update: Document) -> bool:
@@ -344,15 +270,28 @@ def _is_settled(row: Document, claimed: Delivery, update: Document) -> bool:
     return (row.get("owner"), row.get("claims"), row.get("state")) == mark
 
 
-def _settlement(outcome: Outcome, *, keep_until: datetime) -> Document:
-    changes: Document = {"state": outcome.state.value}
-    update: Document = {
-        "$set": changes,
-        "$push": {"log": {"$each": [outcome_document(outcome)], "$slice": -LOG_KEPT}},
-        "$unset": {"lease_until": 1},
+def _leave(state: DeliveryState) -> Document:
+    """Leave ``sending``, and all that has a meaning only there."""
+    passing = ("lease_until", "waits_for", "has_turn", "dot_at")
+    return {"$set": {"state": state.value}, "$unset": dict.fromkeys(passing, 1)}
+
+
+def settlement(outcome: Outcome, *, keep_until: datetime) -> Document:
+    """What an outcome does to its row.
+
+    Args:
+        keep_until: When the row may be forgotten, if this finishes it.
+    """
+    update = _leave(outcome.state)
+    changes: Document = update["$set"]
+    update["$push"] = {
+        "log": {"$each": [outcome_document(outcome)], "$slice": -LOG_KEPT}
     }
     if outcome.attempt:
         changes["attempts"] = outcome.attempt
+    if outcome.is_doubtful:
+        changes["doubted_at"] = outcome.at
+        update["$inc"] = {"doubts": 1}
     if outcome.state.is_terminal:
         changes |= {"finished_at": outcome.at, "expires_at": keep_until}
         update["$unset"]["ring_at"] = 1

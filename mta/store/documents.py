@@ -1,12 +1,13 @@
 """Values to documents and back: alone knows the names of the fields.
 
-``deliveries``: ``_id message seq zone domain recipient state priority created_at
-due_at give_up_at ring_at rung_at rings claims attempts owner lease_until log
-finished_at expires_at``.
+``deliveries``: ``_id message zone domain recipient lane state created_at due_at
+give_up_at ring_at rung_at rings claims attempts owner claimed_by lease_until
+waits_for has_turn dot_at doubts doubted_at log finished_at expires_at``. Those from
+``owner`` to ``dot_at`` are there only while they mean something.
 
-``messages``: ``_id envelope header body recipients zones count created_at
-give_up_at expand_at sweep_at sweeps expires_at message_id subject``. ``recipients``
-is for expansion only: no delivery ever reads it.
+``messages``: ``_id envelope header body recipients zones count tenant
+is_transactional created_at due_at give_up_at expand_at sweep_at sweeps expires_at
+message_id subject``. ``recipients`` is for expansion only: no delivery ever reads it.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from bson.binary import Binary
 
-from mta.delivery import Delivery, DeliveryState, Outcome, delivery_id
+from mta.delivery import Delivery, DeliveryState, Outcome, delivery_id, lane_of
 from mta.mail.address import domain_of
 from mta.mail.envelope import Envelope
 from mta.reply import make_reply
@@ -46,7 +47,13 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
-    """An accepted message without its recipients: what its deliveries share."""
+    """An accepted message without its recipients: what its deliveries share.
+
+    Attributes:
+        tenant: Whose mail it is: those share capacity by weight.
+        is_transactional: It goes before other mail.
+        due_at: Earliest first attempt.
+    """
 
     id: str
     envelope: Envelope
@@ -55,9 +62,17 @@ class StoredMessage:
     message_id: str
     subject: str
     created_at: datetime
+    due_at: datetime
     give_up_at: datetime
     recipient_count: int
+    tenant: str = ""
+    is_transactional: bool = False
     has_content: bool = True
+
+    @property
+    def lane(self) -> str:
+        """As in ``Delivery``."""
+        return lane_of(self.tenant, is_transactional=self.is_transactional)
 
     @property
     def size(self) -> int:
@@ -125,7 +140,10 @@ def message_document(
         "count": len(recipients),
         "message_id": message.message_id,
         "subject": message.subject,
+        "tenant": message.tenant,
+        "is_transactional": message.is_transactional,
         "created_at": message.created_at,
+        "due_at": message.due_at,
         "give_up_at": message.give_up_at,
         "expand_at": expand_at,
         "sweeps": 0,
@@ -141,8 +159,11 @@ def to_message(document: Document) -> StoredMessage:
         message_id=document["message_id"],
         subject=document["subject"],
         created_at=document["created_at"],
+        due_at=document["due_at"],
         give_up_at=document["give_up_at"],
         recipient_count=document["count"],
+        tenant=document["tenant"],
+        is_transactional=document["is_transactional"],
         has_content="swept_at" not in document,
     )
 
@@ -172,15 +193,16 @@ def delivery_document(
         "domain": recipient.domain,
         "recipient": recipient.address,
         "state": DeliveryState.QUEUED.value,
-        "priority": 0,
+        "lane": message.lane,
         "created_at": message.created_at,
-        "due_at": message.created_at,
+        "due_at": message.due_at,
         "give_up_at": message.give_up_at,
         "ring_at": ring_at,
         "rung_at": rung_at,
         "rings": 0,
         "claims": 0,
         "attempts": 0,
+        "doubts": 0,
         "log": [],
     }
 
@@ -196,12 +218,15 @@ def to_delivery(document: Document) -> Delivery:
         created_at=document["created_at"],
         due_at=document["due_at"],
         give_up_at=document["give_up_at"],
-        priority=document["priority"],
+        lane=document["lane"],
         claims=document["claims"],
         attempts=document["attempts"],
         owner=document.get("owner", ""),
         lease_until=document.get("lease_until"),
         rung_at=document.get("rung_at"),
+        waits_for=document.get("waits_for", ""),
+        has_turn=document.get("has_turn", False),
+        doubts=document["doubts"],
         log=tuple(to_outcome(entry) for entry in document["log"]),
     )
 
@@ -228,6 +253,7 @@ OUTCOME_FACTS = (
     "attempt",
     "due_at",
     "tls",
+    "is_doubtful",
 )
 
 

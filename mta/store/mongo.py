@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from pymongo import ASCENDING, IndexModel, MongoClient, WriteConcern
+from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -21,12 +21,14 @@ Document: TypeAlias = dict[str, Any]
 Mongo: TypeAlias = Database[Document]
 Documents: TypeAlias = Collection[Document]
 
+MAX_ERROR_CHARS = 300  # some of the driver's errors quote whole documents
 DEFAULT_DATABASE = "mta"
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
 
 MESSAGES = "messages"
 DELIVERIES = "deliveries"
 LEADERS = "leaders"
+WORKERS = "workers"
 SPOOL_BUCKET = "mail"
 INBOX_BUCKET = "inbox"
 
@@ -38,9 +40,34 @@ LIVE_ROW = {"ring_at": {"$exists": True}}
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     DELIVERIES: (
         IndexModel(
-            [("zone", ASCENDING), ("ring_at", ASCENDING)],
-            name="ring",
+            [("zone", ASCENDING), ("lane", ASCENDING), ("ring_at", ASCENDING)],
+            name="ring_by_lane",
             partialFilterExpression=LIVE_ROW,
+        ),
+        IndexModel(
+            [("give_up_at", ASCENDING)],
+            name="end",
+            partialFilterExpression=LIVE_ROW,
+        ),
+        IndexModel(
+            [("zone", ASCENDING), ("due_at", ASCENDING)],
+            name="age",
+            partialFilterExpression=LIVE_ROW,
+        ),
+        IndexModel(
+            [("waits_for", ASCENDING), ("lane", ASCENDING), ("due_at", ASCENDING)],
+            name="parked",
+            partialFilterExpression={"waits_for": {"$exists": True}},
+        ),
+        IndexModel(
+            [("dot_at", ASCENDING)],
+            name="dotted",
+            partialFilterExpression={"dot_at": {"$exists": True}},
+        ),
+        IndexModel(
+            [("doubted_at", DESCENDING), ("_id", ASCENDING)],
+            name="doubted",
+            partialFilterExpression={"doubted_at": {"$exists": True}},
         ),
         IndexModel(
             [("message", ASCENDING)],
@@ -137,7 +164,8 @@ def store_errors() -> Iterator[None]:
         yield
     except PyMongoError as error:
         # A WTimeoutError among them: the write may be stored, but is not promised.
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        text = f"{type(error).__name__}: {error}"
+        raise StoreUnavailable(text[:MAX_ERROR_CHARS]) from error
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:

@@ -1,49 +1,58 @@
-"""One attempt at one delivery: claim, send, decide, settle.
+"""Trying deliveries: claim, send, decide, settle; and the next one that waits.
 
 Whatever happens here, the row is right: a claim that is not settled runs out and
 somebody tries again. A settlement is the first thing done after the next hop's
 answer, and it is retried while MongoDB is away, because forgetting a 250 means
 sending twice.
+
+Before the final dot the row is marked, and the mark is also the last look at the
+lease: from there on a death of ours leaves the delivery in doubt, never simply sent
+again.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import Event
 from typing import Protocol
 
-from mta.config.zones import Config, Zone
-from mta.delivery import Delivery, DeliveryState, Outcome
+from mta.config.zones import Zone
+from mta.delivery import Delivery, Outcome
 from mta.errors import (
     AttemptFailed,
     ContentMissing,
+    Postponed,
+    RateReached,
+    SlotsTaken,
     StoreUnavailable,
     TransientFailure,
 )
 from mta.mail.trace import format_received
 from mta.observe import metrics
-from mta.policy.classify import decide
-from mta.policy.retry import next_attempt_at
-from mta.relay.relay import RelayRequest, Sent
-from mta.reply import Reply, make_reply
-from mta.store.deliveries import Deliveries
+from mta.policy.limits import Slot
+from mta.relay.request import Hop, RelayRequest, Sent
+from mta.reply import make_reply
+from mta.store.deliveries import ETA_LEAD, RING_GRACE, Deliveries
 from mta.store.documents import StoredMessage
+from mta.store.parking import SAFETY_NET
+from mta.worker.handover import HandOver
 from mta.worker.leases import Leases
 from mta.worker.library import Library
+from mta.worker.outcome import Judge, count_and_log
 
 log = logging.getLogger(__name__)
 
 # How long a settlement is tried again while MongoDB is away, and how often.
 SETTLE_FOR_S = 600.0
 SETTLE_EVERY_S = 2.0
-# A zone that is configured no more, or not yet here: look again then.
-UNKNOWN_ZONE_WAIT = timedelta(minutes=5)
+# A task goes on with parked deliveries for so long: longer, and those whose own
+# tasks wait in the broker would wait for it.
+CHAIN_FOR_S = 1.0
 
 SOFTWARE = "celery-mta"
 
-_EXPIRED = make_reply(554, "5.4.7", "Delivery time expired")
-_GONE = make_reply(554, "5.3.0", "The message is no longer stored")
 _OUR_FAULT = make_reply(451, "4.3.0", "Internal error")
 
 
@@ -52,15 +61,18 @@ class LeaseLost(Exception):
 
 
 class Relay(Protocol):
-    """Sends one message to one recipient.
-
-    Raises:
-        AttemptFailed: with the reply, and whether it may do better later.
-    """
+    """Sends one message to one recipient; see ``mta.relay.relay.Relay``."""
 
     def send(self, request: RelayRequest) -> Sent: ...
 
-    def close(self) -> None: ...
+    def yield_idle(self, key: str) -> None: ...
+
+
+class Counts:
+    """Deliveries begun, and those being worked on now."""
+
+    started = 0
+    busy = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,137 +82,132 @@ class Attempts:
     Attributes:
         owner: Names this process in leases; unique over hosts and restarts.
         now: The clock; aware UTC.
+        spread: A number from 0 to 1, so that not all safety nets are due at once.
+        stopping: Set once nothing new is to begin.
     """
 
-    config: Config
     deliveries: Deliveries
+    judge: Judge
     library: Library
     leases: Leases
     relay: Relay
+    handover: HandOver
     owner: str
     now: Callable[[], datetime]
+    spread: Callable[[], float]
     wait: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
-
-    def start(self) -> None:
-        """Begin to keep leases alive."""
-        self.leases.start()
-
-    def stop(self) -> None:
-        """No attempt runs any more: say QUIT on idle sessions."""
-        self.leases.stop()
-        self.relay.close()
+    counts: Counts = field(default_factory=Counts)
+    stopping: Event = field(default_factory=Event)
 
     def attempt(self, delivery_id: str) -> None:
-        """Try one delivery once. A late or repeated call changes nothing."""
+        """Try one delivery once. A late or repeated call changes nothing.
+
+        Then those that wait for the slot it had, for a while.
+        """
+        until = self.monotonic() + CHAIN_FOR_S
         try:
-            self._attempt(delivery_id)
+            asked_at = self.monotonic()
+            claimed = self.deliveries.claim(delivery_id, owner=self.owner)
+            if claimed is None:
+                # An echo: not due, settled, or another worker's.
+                metrics.ECHOES.inc()
+            while claimed is not None:
+                slots = self._work(claimed, asked_at)
+                asked_at = self.monotonic()
+                claimed = self._next(claimed.zone, slots, until)
         except StoreUnavailable as error:
             # The row is as it was, or its lease runs out: later, not lost.
             log.warning("left to the scheduler id=%s error=%s", delivery_id, error)
 
-    def _attempt(self, delivery_id: str) -> None:
-        asked_at = self.monotonic()
-        claimed = self.deliveries.claim(delivery_id, owner=self.owner)
-        if claimed is None:
-            # An echo: not due, settled, or another worker's.
-            metrics.ECHOES.inc()
-            return
-        started_at = self.now()
-        with self.leases.holding(claimed, asked_at=asked_at):
-            try:
-                outcome = self._try(claimed, started_at)
-            except LeaseLost:
-                metrics.LOST_CLAIMS.labels(claimed.zone).inc()
-                return
-        # No longer held: a heartbeat must not take a settled row for a lost one.
-        self._settle(claimed, outcome)
+    def _next(self, zone: str, slots: Sequence[Slot], until: float) -> Delivery | None:
+        """Claim what waits for the slots of the session that was just used."""
+        domain = next((slot.key for slot in slots if slot.key[:7] == "domain:"), None)
+        if domain is None:
+            return None
+        if self.stopping.is_set() or self.monotonic() >= until:
+            # Who frees the slot rings, and any worker's task may take it.
+            if self.handover.is_wanted(domain):
+                self.relay.yield_idle(domain)
+            return None
+        claimed = self.handover.claim_next(domain, zone=zone, owner=self.owner)
+        if claimed is not None:
+            metrics.CHAINED.labels(zone).inc()
+            return claimed
+        for slot in slots:
+            if self.handover.is_wanted(slot.key):
+                self.relay.yield_idle(slot.key)
+        return None
 
-    def _try(self, claimed: Delivery, started_at: datetime) -> Outcome:
-        """Send; every failure becomes an outcome, the unexpected ones "later"."""
-        if started_at >= claimed.give_up_at:
-            return _untried(DeliveryState.EXPIRED, _EXPIRED, started_at)
-        zone = self.config.zones.get(claimed.zone)
-        if zone is None or zone.disabled:
-            return _parked(claimed.zone, started_at)
+    def _work(self, claimed: Delivery, asked_at: float) -> Sequence[Slot]:
+        """Try a claimed delivery; returns the slots of its session, if it is kept."""
+        started_at = self.now()
+        self.counts.started += 1
+        self.counts.busy += 1
+        slots: Sequence[Slot] = ()
         try:
-            sent = self._send(claimed, zone)
+            with self.leases.holding(claimed, asked_at=asked_at):
+                outcome, slots = self._try(claimed, started_at)
+            # No longer held: a heartbeat must not take a settled row for a lost one.
+            self._settle(claimed, outcome)
+        except Postponed as postponed:
+            self._postpone(claimed, postponed)
+        except LeaseLost:
+            metrics.LOST_CLAIMS.labels(claimed.zone).inc()
+        finally:
+            self.counts.busy -= 1
+        return slots
+
+    def _try(
+        self, claimed: Delivery, started_at: datetime
+    ) -> tuple[Outcome, Sequence[Slot]]:
+        """Send; every failure becomes an outcome, the unexpected ones "later"."""
+        zone = self.judge.zone_of(claimed, started_at)
+        if isinstance(zone, Outcome):
+            return zone, ()
+        try:
+            message = self.library.message(claimed.message_id)
         except KeyError:
-            return _untried(DeliveryState.BOUNCED, _GONE, started_at)
+            return self.judge.gone(self.now()), ()
+        except StoreUnavailable as error:
+            raise Postponed(str(error)) from error
+        try:
+            sent = self._send(self._request(claimed, zone, message))
         except AttemptFailed as failure:
-            return self._after_failure(claimed, zone, failure, started_at)
+            now = self.now()
+            return self.judge.failed(claimed, zone, failure, started_at, now), ()
         if sent.is_reused:
             metrics.CONNECTION_REUSES.inc()
-        return Outcome(
-            at=self.now(),
-            state=DeliveryState.DELIVERED,
-            host=sent.host,
-            address=sent.address,
-            source=sent.source,
-            tls=sent.tls,
-            attempt=claimed.attempts + 1,
-            duration_ms=_milliseconds(self.now() - started_at),
-            reply=sent.reply,
-        )
+        return self.judge.sent(claimed, sent, started_at, self.now()), sent.slots
 
-    def _send(self, claimed: Delivery, zone: Zone) -> Sent:
+    def _send(self, request: RelayRequest) -> Sent:
         """Send.
 
         Raises:
             AttemptFailed: for whatever reason, the unexpected ones transient.
-            KeyError: The message is gone.
             LeaseLost: The delivery is no longer ours.
-            StoreUnavailable: MongoDB is away: no attempt was made.
+            Postponed: Nothing was tried, or MongoDB was away before the dot.
         """
-        message = self.library.message(claimed.message_id)
         try:
-            return self.relay.send(self._request(claimed, zone, message))
-        except (AttemptFailed, LeaseLost, StoreUnavailable):
+            return self.relay.send(request)
+        except (AttemptFailed, LeaseLost, Postponed):
             raise
+        except StoreUnavailable as error:
+            raise Postponed(str(error)) from error
         except ContentMissing as error:
-            log.error("content missing id=%s error=%s", claimed.id, error)
+            log.error("content missing id=%s error=%s", request.delivery_id, error)
             raise TransientFailure(_OUR_FAULT, category="store") from error
         except Exception as error:
-            log.exception("attempt broke id=%s", claimed.id)
+            log.exception("attempt broke id=%s", request.delivery_id)
             raise TransientFailure(_OUR_FAULT, category="other") from error
-
-    def _after_failure(
-        self,
-        claimed: Delivery,
-        zone: Zone,
-        failure: AttemptFailed,
-        started_at: datetime,
-    ) -> Outcome:
-        now = self.now()
-        decision = decide(failure)
-        due_at = None
-        if decision.action == "defer":
-            due_at = next_attempt_at(
-                zone.defer_times or self.config.queue.defer_times,
-                attempts=claimed.attempts + 1,
-                now=now,
-                give_up_at=claimed.give_up_at,
-            )
-        return Outcome(
-            at=now,
-            state=DeliveryState.DEFERRED if due_at else DeliveryState.BOUNCED,
-            due_at=due_at,
-            category=failure.category,
-            host=failure.host or "",
-            address=failure.address or "",
-            source=failure.source or "",
-            attempt=claimed.attempts + 1,
-            duration_ms=_milliseconds(now - started_at),
-            reply=failure.reply,
-        )
 
     def _request(
         self, claimed: Delivery, zone: Zone, message: StoredMessage
     ) -> RelayRequest:
-        def content(ehlo_name: str) -> Iterator[bytes]:
+        def content(hop: Hop) -> Iterator[bytes]:
             yield format_received(
                 message.envelope,
-                by=ehlo_name,
+                by=hop.ehlo_name,
                 name=SOFTWARE,
                 delivery_id=claimed.id,
                 recipient=claimed.recipient,
@@ -208,8 +215,10 @@ class Attempts:
             yield message.header + b"\r\n"
             yield from self.library.body(message)
             # The last moment at which not sending is still possible.
-            if self.leases.is_lost(claimed):
+            if self.leases.is_lost(claimed) or not self.deliveries.mark_dot(claimed):
                 raise LeaseLost
+            if claimed.doubts:
+                metrics.REPEATED_AFTER_DOUBT.labels(claimed.zone).inc()
 
         return RelayRequest(
             zone=zone,
@@ -220,17 +229,69 @@ class Attempts:
             size=message.size,
             needs_8bit=message.body.is_8bit,
             needs_utf8=message.needs_utf8,
+            has_turn=claimed.has_turn,
             open_content=content,
         )
 
+    def _postpone(self, claimed: Delivery, postponed: Postponed) -> None:
+        """Give the row back: to wait for a slot, for its turn, or for anybody."""
+        now = self.now()
+        if isinstance(postponed, SlotsTaken):
+            metrics.PARKED.labels(claimed.zone, _kind(postponed.key)).inc()
+            net = SAFETY_NET * (0.8 + 0.4 * self.spread())
+            key = postponed.key
+            self._give_back(claimed, due_at=now, ring_at=now + net, waits_for=key)
+            self.handover.wait_for(Slot(key, postponed.limit))
+        elif isinstance(postponed, RateReached):
+            metrics.RATE_WAITS.labels(claimed.zone, _kind(postponed.key)).inc()
+            self._wait_for_turn(claimed, now, now + postponed.wait)
+        else:
+            self._give_back(claimed, due_at=now, ring_at=now)
+
+    def _wait_for_turn(
+        self, claimed: Delivery, now: datetime, due_at: datetime
+    ) -> None:
+        is_soon = due_at - now <= self.handover.eta_lead
+        ring_at = due_at + (RING_GRACE if is_soon else -ETA_LEAD)
+        self._give_back(claimed, due_at=due_at, ring_at=ring_at, has_turn=True)
+        if is_soon:  # the scheduler's next tick may be too late
+            self.handover.ring_for(replace(claimed, due_at=due_at), now)
+
+    def _give_back(
+        self,
+        claimed: Delivery,
+        *,
+        due_at: datetime,
+        ring_at: datetime,
+        waits_for: str = "",
+        has_turn: bool = False,
+    ) -> None:
+        self._record(
+            claimed,
+            lambda: self.deliveries.postpone(
+                claimed,
+                due_at=due_at,
+                ring_at=ring_at,
+                waits_for=waits_for,
+                has_turn=has_turn,
+            ),
+        )
+
     def _settle(self, claimed: Delivery, outcome: Outcome) -> None:
-        keep_until = outcome.at + self.config.queue.keep_records
+        keep_until = self.judge.keep_until(outcome)
+        is_ours = self._record(
+            claimed,
+            lambda: self.deliveries.settle(claimed, outcome, keep_until=keep_until),
+        )
+        if is_ours:
+            count_and_log(claimed, outcome)
+
+    def _record(self, claimed: Delivery, write: Callable[[], bool]) -> bool:
+        """Write what came of a claim, as soon as MongoDB takes it."""
         waited_s = 0.0
         while True:
             try:
-                is_ours = self.deliveries.settle(
-                    claimed, outcome, keep_until=keep_until
-                )
+                is_ours = write()
                 break
             except StoreUnavailable as error:
                 if waited_s >= SETTLE_FOR_S:
@@ -241,42 +302,8 @@ class Attempts:
         if not is_ours:
             metrics.LOST_CLAIMS.labels(claimed.zone).inc()
             log.warning("claim lost before it was settled id=%s", claimed.id)
-            return
-        latency = outcome.at - claimed.created_at
-        metrics.count_outcome(claimed.zone, outcome, latency_s=latency.total_seconds())
-        _log_outcome(claimed, outcome)
+        return is_ours
 
 
-def _parked(zone: str, now: datetime) -> Outcome:
-    return Outcome(
-        at=now,
-        state=DeliveryState.DEFERRED,
-        reply=make_reply(451, "4.3.5", f"Zone {zone} is not configured here"),
-        due_at=now + UNKNOWN_ZONE_WAIT,
-        category="config",
-    )
-
-
-def _untried(state: DeliveryState, reply: Reply, now: datetime) -> Outcome:
-    return Outcome(at=now, state=state, reply=reply, category="queue")
-
-
-def _milliseconds(length: timedelta) -> int:
-    return int(length.total_seconds() * 1000)
-
-
-def _log_outcome(claimed: Delivery, outcome: Outcome) -> None:
-    log.info(
-        "%s id=%s zone=%s to=<%s> mx=%s[%s] attempt=%d ms=%d due=%s category=%s (%s)",
-        outcome.state.value,
-        claimed.id,
-        claimed.zone,
-        claimed.recipient,
-        outcome.host or "-",
-        outcome.address or "-",
-        outcome.attempt,
-        outcome.duration_ms,
-        outcome.due_at.isoformat() if outcome.due_at else "-",
-        outcome.category or "-",
-        outcome.response,
-    )
+def _kind(key: str) -> str:
+    return key.partition(":")[0]

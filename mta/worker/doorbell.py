@@ -6,6 +6,11 @@ trouble is counted and forgotten: the scheduler rings again.
 The messages are ordinary Celery protocol-2 messages, made by ``as_task_v2`` and
 published in batches: a tenth of the cost of ``apply_async``, whose router,
 signals and results a doorbell does not need.
+
+RabbitMQ differs from Redis in what stands here: a doorbell is published when it is
+due and never before (a waiting one would occupy a slot of its worker), one by one
+with a confirmation each, and without priority. The queue is declared by whoever
+comes first, because RabbitMQ drops what has no queue.
 """
 
 import json
@@ -13,14 +18,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import islice
 from typing import Any, TypeAlias
 
 from amqp.exceptions import AMQPError
 from celery import Celery
 from kombu import Producer
-from kombu.exceptions import KombuError
+from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
 
 from mta.delivery import Delivery
@@ -38,6 +44,11 @@ HIGH_WATER = 5_000
 BATCH = 1_000
 # On Redis 0 is taken first and 9 last; these are also the transport's steps.
 PRIORITY_HIGH, PRIORITY_NORMAL = 0, 5
+# How long before it is due a delivery may be rung for: Redis workers hold a few
+# thousand such messages, RabbitMQ's none.
+ETA_LEAD = timedelta(seconds=5)
+# RabbitMQ confirms within this, or the publish has failed.
+CONFIRM_TIMEOUT_S = 2.0
 # After a failed publish nobody waits for the broker for this long.
 PAUSE_S = 5.0
 # A depth measured this long ago is measured again.
@@ -66,7 +77,18 @@ class Doorbell:
         self._monotonic = monotonic
         self._paused_until = 0.0
         self._depths: dict[str, tuple[float, int]] = {}
+        self._declared: set[str] = set()
         self._publish: Grouped[Ring, None] = Grouped(self._publish_all)
+
+    @cached_property
+    def eta_lead(self) -> timedelta:
+        """How long before it is due a doorbell may be rung; zero on RabbitMQ."""
+        return ETA_LEAD if self._is_redis else timedelta(0)
+
+    @cached_property
+    def _is_redis(self) -> bool:
+        with self._app.connection_for_write() as connection:  # connects to nothing
+            return bool(connection.transport.driver_type == "redis")
 
     def ring(
         self, zone: str, deliveries: Sequence[Delivery], *, rung_at: datetime
@@ -83,8 +105,7 @@ class Doorbell:
             return 0
         try:
             self._publish((zone, deliveries, rung_at))
-        except BROKER_ERRORS as error:
-            self._pause(error)
+        except BROKER_ERRORS:
             metrics.DOORBELL_FAILURES.inc(len(deliveries))
             return 0
         measured_at, depth = self._depths.get(zone, (0.0, 0))
@@ -112,7 +133,7 @@ class Doorbell:
             return None
         try:
             with self._producer() as producer:
-                return _queue_size(producer.channel, zone)
+                return self._queue_size(producer.channel, zone)
         except BROKER_ERRORS as error:
             self._pause(error)
             return None
@@ -143,6 +164,16 @@ class Doorbell:
 
     def _publish_all(self, rings: Sequence[Ring]) -> list[None]:
         """Publish for many callers, in pipelines of ``BATCH`` messages."""
+        if self._is_paused():  # since these callers began to wait
+            raise OperationalError("the broker is away")
+        try:
+            self._publish_now(rings)
+        except BROKER_ERRORS as error:
+            self._pause(error)
+            raise
+        return [None] * len(rings)
+
+    def _publish_now(self, rings: Sequence[Ring]) -> None:
         bells = (
             (zone, delivery, rung_at)
             for zone, deliveries, rung_at in rings
@@ -153,17 +184,19 @@ class Doorbell:
                 with _batched(producer, len(batch)):
                     for bell in batch:
                         self._publish_one(producer, *bell)
-        return [None] * len(rings)
 
     def _publish_one(
         self, producer: Producer, zone: str, delivery: Delivery, rung_at: datetime
     ) -> None:
+        if not self._is_redis and zone not in self._declared:
+            self._declare(producer.channel, zone)
+        waits = delivery.due_at > rung_at and self._is_redis
         message = self._app.amqp.as_task_v2(
             f"{delivery.id}-{delivery.attempts}.{delivery.claims}",
             TASK,
             args=(delivery.id,),
             retries=delivery.attempts,
-            eta=delivery.due_at if delivery.due_at > rung_at else None,
+            eta=delivery.due_at if waits else None,
             argsrepr=f"('{delivery.id}',)",
             kwargsrepr="{}",
             ignore_result=True,
@@ -175,10 +208,22 @@ class Doorbell:
             routing_key=zone,
             headers={**message.headers, "rung": rung_at.isoformat()},
             serializer="json",
-            priority=PRIORITY_HIGH if delivery.priority else PRIORITY_NORMAL,
+            priority=PRIORITY_HIGH if delivery.is_transactional else PRIORITY_NORMAL,
             retry=False,
+            confirm_timeout=CONFIRM_TIMEOUT_S,
             **message.properties,
         )
+
+    def _queue_size(self, channel: Any, queue: str) -> int:
+        if self._is_redis:
+            return int(channel._size(queue))
+        return self._declare(channel, queue)
+
+    def _declare(self, channel: Any, queue: str) -> int:
+        """Make sure that RabbitMQ has the queue; returns how many wait in it."""
+        declared: Any = self._app.amqp.queues[queue].bind(channel).queue_declare()
+        self._declared.add(queue)
+        return int(declared.message_count)
 
     @contextmanager
     def _producer(self) -> Iterator[Producer]:
@@ -201,12 +246,6 @@ def _batched(producer: Any, count: int) -> Iterator[None]:
             yield
     else:
         yield
-
-
-def _queue_size(channel: Any, queue: str) -> int:
-    if hasattr(channel, "_size"):  # kombu's virtual transports: Redis
-        return int(channel._size(queue))
-    return int(channel.queue_declare(queue, passive=True).message_count)
 
 
 def _oldest_rung_at(channel: Any, queue: str) -> datetime | None:

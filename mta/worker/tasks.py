@@ -14,10 +14,6 @@ class Attempts(Protocol):
 
     def attempt(self, delivery_id: str) -> None: ...
 
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
 
 class Sweeper(Protocol):
     """Deletes what is no longer needed."""

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from mta.relay.request import Hop
 from mta.relay.session import Session
 from mta.relay.wire import Timeouts
 
@@ -123,14 +124,13 @@ def against() -> Iterator[Callable[..., Session]]:
         thread = threading.Thread(target=run, args=(act, theirs), daemon=True)
         thread.start()
         threads.append(thread)
-        session = Session(
-            ours,
+        hop = Hop(
             host="mx.test",
             address="192.0.2.25",
             source="192.0.2.10",
             ehlo_name="client.test",
-            timeouts=Timeouts(**{**PATIENT, **timeouts}),
         )
+        session = Session(ours, hop, timeouts=Timeouts(**{**PATIENT, **timeouts}))
         sessions.append(session)
         return session
 

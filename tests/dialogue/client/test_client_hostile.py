@@ -7,20 +7,21 @@ from datetime import timedelta
 import pytest
 
 from mta.errors import PermanentFailure, TransientFailure
+from mta.relay.fuse import Fuse
 from mta.smtp.client import Transaction
 
 MAIL = Transaction(reverse_path="ada@a.test", forward_path="bob@b.test")
 SHORT = timedelta(seconds=0.3)
 
 
-def content(ehlo_name):
+def content(hop):
     return [b"x\r\n"]
 
 
 def run(session):
     """Go as far as it goes."""
     session.open(None)
-    return session.transact(MAIL, content)
+    return session.transact(MAIL, content, Fuse())
 
 
 def act_until(stage, then):
@@ -122,7 +123,7 @@ def test_peer_that_does_not_read_is_left(against):
     session.open(None)
 
     with pytest.raises(TransientFailure, match="timed out"):
-        session.transact(MAIL, lambda name: [b"x" * 78 + b"\r\n"] * 100_000)
+        session.transact(MAIL, lambda hop: [b"x" * 78 + b"\r\n"] * 100_000, Fuse())
 
     over.set()
     assert not session.is_usable
@@ -235,6 +236,6 @@ def test_last_words_in_mid_content_are_heard(against):
     session.open(None)
 
     with pytest.raises(PermanentFailure, match=r"552 5\.3\.4"):
-        session.transact(MAIL, lambda name: [b"x" * 78 + b"\r\n"] * 100_000)
+        session.transact(MAIL, lambda hop: [b"x" * 78 + b"\r\n"] * 100_000, Fuse())
 
     assert not session.is_usable

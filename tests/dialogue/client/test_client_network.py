@@ -17,6 +17,8 @@ from mta.errors import TransientFailure
 from mta.policy.targets import MX
 from mta.relay.connect import Connector
 from mta.relay.dial import dial
+from mta.relay.failures import NoConnection
+from mta.relay.fuse import Fuse
 from mta.relay.hosts import Target
 from mta.relay.resolver import Resolver
 from mta.smtp.client import Transaction
@@ -42,7 +44,7 @@ def test_dial_connects_from_the_source(listener):
     """The chosen address is the one the peer sees."""
     source = PoolAddress(address=ip_address("127.0.0.2"))
 
-    with dial(LOOPBACK, port_of(listener), source=source, timeout=SECONDS):
+    with dial(LOOPBACK, port_of(listener), source=source, timeout=SECONDS, fuse=Fuse()):
         theirs, peer = listener.accept()
         theirs.close()
 
@@ -54,8 +56,8 @@ def test_refused_connection_is_for_another_host(listener):
     port = port_of(listener)
     listener.close()
 
-    with pytest.raises(TransientFailure, match=r"450 4\.4\.1") as failure:
-        dial(LOOPBACK, port, source=None, timeout=SECONDS)
+    with pytest.raises(NoConnection, match=r"450 4\.4\.1") as failure:
+        dial(LOOPBACK, port, source=None, timeout=SECONDS, fuse=Fuse())
 
     assert failure.value.is_next_host_worth_trying
     assert failure.value.category == "network"
@@ -69,7 +71,7 @@ def test_source_that_is_not_ours_is_nobodys_fault(listener):
     with pytest.raises(
         TransientFailure, match=r"cannot send from 192\.0\.2\.10"
     ) as failure:
-        dial(LOOPBACK, port_of(listener), source=source, timeout=SECONDS)
+        dial(LOOPBACK, port_of(listener), source=source, timeout=SECONDS, fuse=Fuse())
 
     assert not failure.value.is_next_host_worth_trying
 
@@ -99,9 +101,9 @@ def test_connector_comes_back_in_clear_after_broken_tls(listener):
     connector = Connector(hostname="client.test")
     target = Target("mx.test", LOOPBACK, port_of(listener))
 
-    session = connector.connect(target, None, ignore_tls=False)
+    session = connector.connect(target, None, Fuse(), ignore_tls=False)
 
-    assert (session.tls, session.source) == ("", "127.0.0.1")
+    assert (session.tls, session.hop.source) == ("", "127.0.0.1")
     session.close()
     thread.join(10)
     assert sessions == [0, 1]
@@ -127,7 +129,7 @@ def test_connector_says_hello_by_the_name_of_the_source(listener):
     target = Target("mx.test", LOOPBACK, port_of(listener))
 
     session = Connector(hostname="client.test").connect(
-        target, source, ignore_tls=False
+        target, source, Fuse(), ignore_tls=False
     )
     session.close()
 

@@ -8,13 +8,14 @@ import pytest
 from mta.errors import TransientFailure
 from mta.relay.connect import make_tls_context
 from mta.relay.failures import TlsFailed
+from mta.relay.fuse import Fuse
 from mta.smtp.client import Transaction
 
 MAIL = Transaction(reverse_path="ada@a.test", forward_path="bob@b.test")
 OURS = make_tls_context()
 
 
-def content(ehlo_name):
+def content(hop):
     return [b"x" * 78 + b"\r\n"] * 5_000
 
 
@@ -39,9 +40,9 @@ def test_tls_is_used_when_offered(against, server_tls):
     session = against(act)
     session.open(OURS)
 
-    assert session.transact(MAIL, content).code == 250
+    assert session.transact(MAIL, content, Fuse()).code == 250
     assert session.is_quiet()
-    assert session.transact(MAIL, content).code == 250
+    assert session.transact(MAIL, content, Fuse()).code == 250
     assert session.tls == "TLSv1.3"
     assert session.cipher.startswith("TLS_")
 
@@ -55,7 +56,7 @@ def test_tls_is_left_alone_when_told(against):
 
     session = against(act)
     session.open(None)
-    session.transact(MAIL, content)
+    session.transact(MAIL, content, Fuse())
 
     assert session.tls == ""
 
@@ -71,7 +72,7 @@ def test_refused_starttls_goes_on_in_clear(against):
     session = against(act)
     session.open(OURS)
 
-    assert session.transact(MAIL, content).code == 250
+    assert session.transact(MAIL, content, Fuse()).code == 250
 
 
 @pytest.mark.parametrize(

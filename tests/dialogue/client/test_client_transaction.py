@@ -4,13 +4,14 @@ import pytest
 
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
 from mta.relay.failures import StaleSession
+from mta.relay.fuse import Fuse
 from mta.smtp.client import Transaction
 
 MAIL = Transaction(reverse_path="ada@a.test", forward_path="bob@b.test")
 
 
 def content(*chunks):
-    return lambda ehlo_name: iter(chunks)
+    return lambda hop: iter(chunks)
 
 
 def test_pipelined_transaction(against):
@@ -29,7 +30,7 @@ def test_pipelined_transaction(against):
     session.open(None)
     mail = Transaction(reverse_path="ada@a.test", forward_path="bob@b.test", size=12)
 
-    reply = session.transact(mail, content(b"A: b\r\n", b"\r\n.dot\r\n"))
+    reply = session.transact(mail, content(b"A: b\r\n", b"\r\n.dot\r\n"), Fuse())
 
     assert str(reply) == "250 2.0.0 taken as 1234"
     assert received == [b"A: b\r\n\r\n..dot\r\n.\r\n"]
@@ -55,7 +56,7 @@ def test_transaction_without_pipelining(against):
     session = against(act)
     session.open(None)
 
-    assert session.transact(MAIL, content(b"x\r\n")).code == 250
+    assert session.transact(MAIL, content(b"x\r\n"), Fuse()).code == 250
 
 
 def test_second_message_begins_with_rset(against):
@@ -70,8 +71,8 @@ def test_second_message_begins_with_rset(against):
     session = against(act)
     session.open(None)
 
-    session.transact(MAIL, content(b"x\r\n"))
-    session.transact(MAIL, content(b"y\r\n"))
+    session.transact(MAIL, content(b"x\r\n"), Fuse())
+    session.transact(MAIL, content(b"y\r\n"), Fuse())
 
     assert session.uses == 2
 
@@ -97,7 +98,7 @@ def test_helo_is_the_fallback(against):
     session = against(act)
     session.open(None)
 
-    assert session.transact(MAIL, content(b"x\r\n")).code == 250
+    assert session.transact(MAIL, content(b"x\r\n"), Fuse()).code == 250
 
 
 def test_large_content_goes_out_in_full(against):
@@ -113,7 +114,7 @@ def test_large_content_goes_out_in_full(against):
     session.open(None)
     body = line * 20_000
 
-    session.transact(MAIL, content(body[:999_999], body[999_999:]))
+    session.transact(MAIL, content(body[:999_999], body[999_999:]), Fuse())
 
     assert received[0] == body + b".\r\n"
 
@@ -150,12 +151,12 @@ def test_refusal_in_a_group_is_the_failure(against, replies, code, kind):
     session.open(None)
 
     with pytest.raises(kind) as failure:
-        session.transact(MAIL, content(b"x\r\n"))
+        session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     assert (failure.value.reply.code, failure.value.category) == (code, "smtp")
     assert (failure.value.host, failure.value.address) == ("mx.test", "192.0.2.25")
     assert not failure.value.is_next_host_worth_trying
-    assert session.transact(MAIL, content(b"x\r\n")).code == 250
+    assert session.transact(MAIL, content(b"x\r\n"), Fuse()).code == 250
 
 
 @pytest.mark.parametrize(("replies", "code", "kind"), REFUSALS)
@@ -175,7 +176,7 @@ def test_refusal_step_by_step_is_the_failure(against, replies, code, kind):
     session.open(None)
 
     with pytest.raises(kind) as failure:
-        session.transact(MAIL, content(b"x\r\n"))
+        session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     assert failure.value.reply.code == code
     assert session.is_usable
@@ -196,7 +197,7 @@ def test_data_agreed_to_without_recipients_ends_with_a_lone_dot(against):
     session.open(None)
 
     with pytest.raises(PermanentFailure, match=r"5\.1\.1"):
-        session.transact(MAIL, content(b"secret\r\n"))
+        session.transact(MAIL, content(b"secret\r\n"), Fuse())
 
     assert session.is_usable
 
@@ -215,7 +216,7 @@ def test_data_agreed_to_against_all_sense_is_hung_up_on(against):
     session.open(None)
 
     with pytest.raises(TransientFailure):
-        session.transact(MAIL, content(b"x\r\n"))
+        session.transact(MAIL, content(b"x\r\n"), Fuse())
     assert not session.is_usable
     session.close()
 
@@ -242,7 +243,7 @@ def test_refusal_of_the_content_is_the_failure(against, reply, kind):
     session.open(None)
 
     with pytest.raises(kind, match=reply[:3]):
-        session.transact(MAIL, content(b"x\r\n"))
+        session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     assert session.is_usable
 
@@ -269,7 +270,7 @@ def test_message_the_server_cannot_take_is_not_begun(against, needs, status):
     fields = {"reverse_path": "", "forward_path": "bob@b.test", **needs}
 
     with pytest.raises(PermanentFailure) as failure:
-        session.transact(Transaction(**fields), content(b"x\r\n"))
+        session.transact(Transaction(**fields), content(b"x\r\n"), Fuse())
 
     assert str(failure.value.reply.status) == status
     assert failure.value.category == "message"
@@ -285,7 +286,7 @@ def test_content_that_fails_is_never_ended_with_a_dot(against):
         peer.say("250 ok", "250 ok", "354 go")
         rest.append(peer.hear_end())
 
-    def open_content(ehlo_name):
+    def open_content(hop):
         yield b"x" * 100_000
         raise RuntimeError("the store is gone")
 
@@ -293,14 +294,14 @@ def test_content_that_fails_is_never_ended_with_a_dot(against):
     session.open(None)
 
     with pytest.raises(RuntimeError):
-        session.transact(MAIL, open_content)
+        session.transact(MAIL, open_content, Fuse())
     assert not session.is_usable
     session.close()
 
 
-def test_content_is_told_our_name(against):
+def test_content_is_told_its_way(against):
     """The Received field names us as EHLO did."""
-    names = []
+    hops = []
 
     def act(peer):
         peer.greet("PIPELINING")
@@ -308,9 +309,11 @@ def test_content_is_told_our_name(against):
 
     session = against(act)
     session.open(None)
-    session.transact(MAIL, lambda name: names.append(name) or [b"x\r\n"])
+    session.transact(MAIL, lambda hop: hops.append(hop) or [b"x\r\n"], Fuse())
 
-    assert names == ["client.test"]
+    (hop,) = hops
+    assert (hop.ehlo_name, hop.source) == ("client.test", "192.0.2.10")
+    assert (hop.host, hop.address) == ("mx.test", "192.0.2.25")
 
 
 @pytest.mark.parametrize("stage", ["silence", "QUIT of the server", "RSET refused"])
@@ -329,10 +332,10 @@ def test_session_that_died_waiting_is_stale(against, stage):
 
     session = against(act)
     session.open(None)
-    session.transact(MAIL, content(b"x\r\n"))
+    session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     with pytest.raises(StaleSession):
-        session.transact(MAIL, content(b"x\r\n"))
+        session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     assert not session.is_usable
 
@@ -348,10 +351,10 @@ def test_421_to_mail_on_a_used_session_is_stale(against):
 
     session = against(act)
     session.open(None)
-    session.transact(MAIL, content(b"x\r\n"))
+    session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     with pytest.raises(StaleSession):
-        session.transact(MAIL, content(b"x\r\n"))
+        session.transact(MAIL, content(b"x\r\n"), Fuse())
 
 
 def test_cut_after_mail_on_a_used_session_is_a_failure(against):
@@ -365,10 +368,10 @@ def test_cut_after_mail_on_a_used_session_is_a_failure(against):
 
     session = against(act)
     session.open(None)
-    session.transact(MAIL, content(b"x\r\n"))
+    session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     with pytest.raises(AttemptFailed) as failure:
-        session.transact(MAIL, content(b"x\r\n"))
+        session.transact(MAIL, content(b"x\r\n"), Fuse())
 
     assert type(failure.value) is TransientFailure
 
@@ -385,12 +388,12 @@ def test_quiet_session_is_told_from_a_dead_one(against):
 
     session = against(act)
     session.open(None)
-    session.transact(MAIL, content(b"x\r\n"))
+    session.transact(MAIL, content(b"x\r\n"), Fuse())
     assert session.is_quiet()
 
-    session._wire._sock.settimeout(20)
-    session._wire._sock.sendall(b"NOOP\r\n")
-    session._wire._sock.recv(1)
+    session._wire.sock.settimeout(20)
+    session._wire.sock.sendall(b"NOOP\r\n")
+    session._wire.sock.recv(1)
 
     assert not session.is_quiet()
-    session._wire._sock.sendall(b"NOOP\r\n")
+    session._wire.sock.sendall(b"NOOP\r\n")

@@ -14,7 +14,9 @@ from mta.intake.ids import MessageIds
 from mta.intake.route import Routing
 from mta.mail.envelope import Envelope
 from mta.policy.routing import Router
+from mta.store.census import Census
 from mta.store.deliveries import Deliveries
+from mta.store.documents import to_delivery
 from mta.store.messages import Messages
 from mta.store.mongo import SPOOL_BUCKET
 from mta.store.spool import Spool
@@ -62,8 +64,14 @@ def intake(db, bell, deliveries):
         spool=Spool(db, SPOOL_BUCKET),
         messages=messages,
         expander=Expander(deliveries, messages, bell),
-        now=lambda: datetime.now(UTC),
+        now=utc_now,
     )
+
+
+def utc_now():
+    """In whole milliseconds, as the store keeps it."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def an_envelope(**changes):
@@ -88,11 +96,11 @@ def take(intake, content, **envelope):
 CONTENT = b"From: ada@a.test\nSubject: hi\n\nLine\n"
 
 
-def test_a_message_becomes_a_body_a_record_and_a_row_each(intake, deliveries, db, bell):
+def test_a_message_becomes_a_body_a_record_and_a_row_each(intake, db, bell):
     """And a doorbell per recipient on its zone's queue."""
     accepted = take(intake, CONTENT, recipients=("bob@b.test", "eve@news.test"))
 
-    rows = deliveries.of_message(accepted.id, limit=10)
+    rows = Census(db).of_message(accepted.id, limit=10)
     assert [(row.recipient, row.zone) for row in rows] == [
         ("bob@b.test", "default"),
         ("eve@news.test", "news"),
@@ -126,17 +134,15 @@ def test_a_message_may_come_byte_by_byte(intake, db):
     assert message.body.size == 6
 
 
-def test_rows_beyond_the_brokers_room_are_due_for_the_scheduler(
-    intake, deliveries, bell
-):
+def test_rows_beyond_the_brokers_room_are_due_for_the_scheduler(intake, db, bell):
     """They wait in MongoDB, not in Redis."""
     bell.free = 1
 
     take(intake, CONTENT, recipients=("a@b.test", "b@b.test", "c@b.test"))
 
-    waiting = deliveries.to_ring("default", datetime.now(UTC), limit=10)
+    waiting = db.deliveries.find({"ring_at": {"$lte": utc_now()}}).sort("_id")
     assert bell.rung == [("default", "a@b.test")]
-    assert [row.recipient for row in waiting] == ["b@b.test", "c@b.test"]
+    assert [row["recipient"] for row in waiting] == ["b@b.test", "c@b.test"]
 
 
 def test_a_zone_that_does_not_exist_is_refused_and_nothing_is_left(intake, db):
@@ -150,7 +156,7 @@ def test_a_zone_that_does_not_exist_is_refused_and_nothing_is_left(intake, db):
     assert db.mail.chunks.count_documents({}) == 0
 
 
-def test_a_zone_is_chosen_by_header_only_where_that_is_allowed(intake, deliveries):
+def test_a_zone_is_chosen_by_header_only_where_that_is_allowed(intake, db):
     """Any SMTP client may write the field; only the API is believed by default."""
     content = b"X-Sending-Zone: news\n" + CONTENT
 
@@ -158,13 +164,13 @@ def test_a_zone_is_chosen_by_header_only_where_that_is_allowed(intake, deliverie
     by_api = take(intake, content, interface="api")
 
     zones = [
-        deliveries.of_message(accepted.id, limit=1)[0].zone
+        Census(db).of_message(accepted.id, limit=1)[0].zone
         for accepted in (by_smtp, by_api)
     ]
     assert zones == ["default", "news"]
 
 
-def test_the_envelope_may_come_from_the_header(intake, deliveries):
+def test_the_envelope_may_come_from_the_header(intake):
     """To, Cc and Bcc, each address once."""
     content = (
         b"From: ada@a.test\r\nTo: b@b.test, c@b.test\r\nBcc: b@b.test, d@b.test\r\n\r\n"
@@ -224,7 +230,7 @@ def test_expanding_again_rings_and_doubles_nothing(intake, deliveries, db):
     ((message, recipients),) = Messages(db).unexpanded(now, limit=5)
     intake.expander.expand(message, recipients, now)
 
-    (row,) = deliveries.of_message(accepted.id, limit=5)
+    (row,) = Census(db).of_message(accepted.id, limit=5)
     assert row.state is DeliveryState.SENDING
     assert row.claims == claimed.claims
 
@@ -235,6 +241,49 @@ def test_give_up_time_follows_the_configuration(intake, db):
 
     message = Messages(db).find(accepted.id)
     assert message.give_up_at - message.created_at == QueueConfig().max_queue_time
+
+
+def test_a_message_is_stored_on_its_own_terms(intake, db):
+    """Lane, first attempt and last one are the same for message and rows."""
+    due_at = utc_now() + timedelta(days=90)
+    content = b"X-Tenant: acme\nX-Delivery-Priority: transactional\n" + CONTENT
+
+    accepted = take(
+        intake,
+        content,
+        interface="api",
+        deliver_after=due_at,
+        expires_at=due_at + timedelta(hours=2),
+    )
+
+    message = Messages(db).find(accepted.id)
+    row = to_delivery(db.deliveries.find_one({}))
+    assert (message.tenant, message.is_transactional) == ("acme", True)
+    assert (row.tenant, row.is_transactional) == ("acme", True)
+    assert (row.due_at, row.give_up_at) == (due_at, due_at + timedelta(hours=2))
+    assert (message.due_at, message.give_up_at) == (row.due_at, row.give_up_at)
+    assert b"acme" not in message.header
+
+
+def test_a_body_is_kept_for_as_long_as_its_message_may_wait(intake, db):
+    """Also one that is not to leave before next year."""
+    due_at = utc_now() + timedelta(days=300)
+
+    accepted = take(intake, CONTENT, deliver_after=due_at)
+
+    give_up_at = Messages(db).find(accepted.id).give_up_at
+    assert give_up_at == due_at + QueueConfig().max_queue_time
+    for collection in (db.mail.files, db.mail.chunks):
+        assert collection.find_one({})["expires_at"] > give_up_at
+
+
+def test_a_message_whose_terms_cannot_be_leaves_nothing(intake, db):
+    """It is refused before its body is stored."""
+    with pytest.raises(Rejected, match="expires_at"):
+        take(intake, CONTENT + b"x" * 600_000, expires_at=utc_now())
+
+    assert db.mail.chunks.count_documents({}) == 0
+    assert db.messages.count_documents({}) == 0
 
 
 def test_ids_are_unique_and_sorted():

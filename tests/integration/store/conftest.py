@@ -40,6 +40,7 @@ def a_message() -> Callable[..., StoredMessage]:
             "message_id": "<1@a.test>",
             "subject": "hi",
             "created_at": utc_now(),
+            "due_at": utc_now(),
             "give_up_at": utc_now() + timedelta(days=1),
             "recipient_count": 1,
         }

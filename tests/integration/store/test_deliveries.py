@@ -1,23 +1,25 @@
 """The record's promises, on a real MongoDB."""
 
-import itertools
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from mta.delivery import DeliveryState
+from mta.store.census import Census
 from mta.store.deliveries import ETA_LEAD, SKEW, Deliveries
 
 KEEP = datetime.now(UTC) + timedelta(days=30)
 HOUR = timedelta(hours=1)
 
 
-def read(deliveries, delivery_id):
+# A lease that is over before it began, its grace included.
+NO_LEASE = timedelta(milliseconds=-3000)
+
+
+def read(db, delivery_id):
     message_id = delivery_id.rpartition(".")[0]
-    (row,) = [
-        row
-        for row in deliveries.of_message(message_id, limit=50)
-        if row.id == delivery_id
-    ]
+    rows = Census(db).of_message(message_id, limit=50)
+    (row,) = [row for row in rows if row.id == delivery_id]
     return row
 
 
@@ -57,7 +59,7 @@ def test_a_settled_delivery_is_not_claimed_again(deliveries, a_row, an_outcome):
 
 def test_a_lease_that_ran_out_lets_another_worker_claim(db, a_row):
     """A worker that died holds its delivery no longer than its lease and a grace."""
-    short = Deliveries(db, lease=timedelta(milliseconds=-3000))
+    short = Deliveries(db, lease=NO_LEASE)
     row = a_row()
     short.claim(row, owner="dead")
 
@@ -69,7 +71,7 @@ def test_a_lease_that_ran_out_lets_another_worker_claim(db, a_row):
 
 def test_a_late_owner_cannot_settle_what_another_has_claimed(db, a_row, an_outcome):
     """The fence: the first owner's outcome is refused, the second's is kept."""
-    short = Deliveries(db, lease=timedelta(milliseconds=-3000))
+    short = Deliveries(db, lease=NO_LEASE)
     row = a_row()
     first = short.claim(row, owner="late")
     second = short.claim(row, owner="alive")
@@ -78,12 +80,12 @@ def test_a_late_owner_cannot_settle_what_another_has_claimed(db, a_row, an_outco
     good = short.settle(second, an_outcome(DeliveryState.DELIVERED), keep_until=KEEP)
 
     assert (late, good) == (False, True)
-    assert read(short, row).state is DeliveryState.DELIVERED
+    assert read(db, row).state is DeliveryState.DELIVERED
 
 
 def test_renewing_tells_which_claims_are_lost(db, a_row):
     """The heartbeat learns of a lost lease before the final dot is sent."""
-    short = Deliveries(db, lease=timedelta(milliseconds=-3000))
+    short = Deliveries(db, lease=NO_LEASE)
     kept = short.claim(a_row(1), owner="w")
     lost = short.claim(a_row(2), owner="w")
     short.claim(lost.id, owner="thief")
@@ -91,91 +93,125 @@ def test_renewing_tells_which_claims_are_lost(db, a_row):
     assert short.renew([kept, lost]) == {lost.id}
 
 
-def test_a_deferral_is_rung_shortly_before_it_is_due(deliveries, a_row, an_outcome):
-    """Days are spent in MongoDB, seconds in Celery."""
-    claimed = deliveries.claim(a_row(), owner="w")
-    due_at = datetime.now(UTC) + HOUR
-    outcome = an_outcome(DeliveryState.DEFERRED, 451, due_at)
-    deliveries.settle(claimed, outcome, keep_until=KEEP)
-
-    early = deliveries.to_ring("default", due_at - 2 * ETA_LEAD, limit=10)
-    rung = deliveries.to_ring("default", due_at - ETA_LEAD, limit=10)
-
-    assert early == []
-    assert [(row.id, row.attempts) for row in rung] == [(claimed.id, 1)]
-
-
-def test_a_finished_delivery_is_never_rung(deliveries, a_row, an_outcome):
-    """Nothing terminal stands in the ring index."""
-    claimed = deliveries.claim(a_row(), owner="w")
-    deliveries.settle(claimed, an_outcome(DeliveryState.DELIVERED), keep_until=KEEP)
-
-    assert deliveries.zones_to_ring(KEEP) == []
-
-
-def test_rows_are_inserted_once_however_often(deliveries, a_row):
+def test_rows_are_inserted_once_however_often(db, deliveries, a_row):
     """Expanding a message again changes no row that is already on its way."""
     row = a_row()
     deliveries.claim(row, owner="w")
 
     a_row()
 
-    assert read(deliveries, row).state is DeliveryState.SENDING
+    assert read(db, row).state is DeliveryState.SENDING
 
 
-def test_each_ring_waits_longer_than_the_one_before(deliveries, a_row):
-    """A delivery that nobody takes is rung ever less often."""
+def test_a_marked_delivery_is_claimed_by_nobody(db, a_row):
+    """Its owner may have died after the final dot: that is for the scheduler."""
+    short = Deliveries(db, lease=NO_LEASE)
+    claimed = short.claim(a_row(), owner="dead")
+
+    is_marked = short.mark_dot(claimed)
+
+    assert is_marked
+    assert short.claim(claimed.id, owner="alive") is None
+
+
+def test_the_mark_tells_that_the_claim_is_lost(db, a_row):
+    """The last look at the lease, by the database's clock: no dot is sent."""
+    short = Deliveries(db, lease=NO_LEASE)
+    late = short.claim(a_row(), owner="late")
+    short.claim(late.id, owner="other")
+
+    assert short.mark_dot(late) is False
+
+
+def test_many_marks_tell_each_whether_it_counts(db, a_row):
+    """A group shares its round trip, not its fate."""
+    short = Deliveries(db, lease=NO_LEASE)
+    kept = [short.claim(a_row(n), owner="w") for n in range(1, 20)]
+    lost = short.claim(a_row(20), owner="w")
+    short.claim(lost.id, owner="thief")
+
+    with ThreadPoolExecutor(20) as pool:
+        marks = list(pool.map(short.mark_dot, [*kept, lost]))
+
+    assert marks == [True] * 19 + [False]
+
+
+def test_a_late_word_of_its_owner_ends_a_doubt(db, deliveries, a_row, an_outcome):
+    """Cut off from the database only, it still knows what the next hop said."""
+    claimed = deliveries.claim(a_row(), owner="w")
+    db.deliveries.update_one({"_id": claimed.id}, {"$set": {"state": "in_doubt"}})
+
+    outcome = an_outcome(DeliveryState.DELIVERED)
+    is_ours = deliveries.settle(claimed, outcome, keep_until=KEEP)
+
+    assert is_ours
+    assert read(db, claimed.id).state is DeliveryState.DELIVERED
+
+
+def test_a_doubt_is_counted_and_dated(db, deliveries, a_row, an_outcome):
+    """No repetition is silent: the row keeps that there was a doubt."""
+    claimed = deliveries.claim(a_row(), owner="w")
+    deliveries.mark_dot(claimed)
+    due_at = datetime.now(UTC) + HOUR
+    outcome = an_outcome(DeliveryState.IN_DOUBT, 450, due_at)
+
+    deliveries.settle(
+        claimed, dataclasses.replace(outcome, is_doubtful=True), keep_until=KEEP
+    )
+
+    row = db.deliveries.find_one({"_id": claimed.id})
+    assert (row["state"], row["doubts"]) == ("in_doubt", 1)
+    assert "dot_at" not in row
+    ((listed, doubted_at),) = Census(db).doubted(before=None, limit=5)
+    assert (listed.id, doubted_at) == (claimed.id, row["doubted_at"])
+
+
+def test_a_delivery_in_doubt_is_claimed_once_it_is_due(db, deliveries, a_row):
+    """Retry is the default: mail must not be lost."""
+    row = a_row(state="in_doubt", doubts=1)
+
+    claimed = deliveries.claim(row, owner="w")
+
+    assert claimed is not None
+    assert claimed.doubts == 1
+
+
+def test_giving_a_claim_back_is_no_attempt(db, deliveries, a_row):
+    """Denied a slot, a delivery waits as if nothing had happened."""
+    claimed = deliveries.claim(a_row(), owner="w")
     now = datetime.now(UTC)
-    a_row()
-    rung_at = []
-    for _ in range(4):
-        (row,) = deliveries.to_ring("default", now, limit=1)
-        deliveries.mark_rung([row], now)
-        rung_at.append(now)
-        now = next(
-            later
-            for later in (now + timedelta(seconds=5 * n) for n in range(1, 200))
-            if deliveries.to_ring("default", later, limit=1)
-        )
-    waits = [b - a for a, b in itertools.pairwise(rung_at)]
 
-    assert waits == sorted(waits)
-    assert waits[-1] > waits[0]
+    deliveries.postpone(claimed, due_at=now, ring_at=now, waits_for="zone:default")
+
+    row = read(db, claimed.id)
+    assert (row.state, row.attempts) == (DeliveryState.QUEUED, 0)
+    assert (row.waits_for, row.lease_until) == ("zone:default", None)
+    assert deliveries.claim(claimed.id, owner="w2").waits_for == ""
 
 
-def test_the_ring_query_reads_only_its_index(db, deliveries, a_row):
-    """A million deferrals that are not due must cost a tick nothing."""
-    for number in range(1, 30):
-        a_row(number, ring_at=KEEP, due_at=KEEP)
+def test_a_turn_is_kept_until_the_delivery_comes_back(db, deliveries, a_row):
+    """A rate gave it a time of its own; at that time it need not queue again."""
+    claimed = deliveries.claim(a_row(), owner="w")
+    now = datetime.now(UTC)
 
-    query = {"zone": "default", "ring_at": {"$lte": datetime.now(UTC)}}
-    plan = db.deliveries.find(query).sort([("zone", 1), ("ring_at", 1)]).explain()
-    stats = plan["executionStats"]
+    deliveries.postpone(claimed, due_at=now, ring_at=now, has_turn=True)
 
-    assert (stats["totalKeysExamined"], stats["totalDocsExamined"]) == (0, 0)
-
-
-def test_looking_for_zones_to_ring_reads_no_finished_row(db, deliveries, a_row):
-    """Thirty days of finished mail must cost a tick nothing."""
-    for number in range(1, 30):
-        a_row(number, state="delivered")
-    db.deliveries.update_many({}, {"$unset": {"ring_at": 1}})
-    a_row(40, zone="news")
-
-    assert deliveries.zones_to_ring(KEEP) == ["news"]
-    query = {"zone": {"$gte": ""}, "ring_at": {"$lte": KEEP}}
-    distinct = {"distinct": "deliveries", "key": "zone", "query": query}
-    plan = db.command({"explain": distinct, "verbosity": "executionStats"})
-    assert plan["executionStats"]["totalDocsExamined"] == 0
+    again = deliveries.claim(claimed.id, owner="w")
+    assert again.has_turn
+    deliveries.postpone(again, due_at=now, ring_at=now)
+    assert not read(db, claimed.id).has_turn
 
 
-def test_counting_live_rows_reads_an_index_only(db, deliveries, a_row):
-    """The gauges must not cost a million reads."""
-    for number in range(1, 30):
-        a_row(number)
+def test_a_deferral_comes_to_the_scheduler_shortly_before_it_is_due(
+    db, deliveries, a_row, an_outcome
+):
+    """Days are spent in MongoDB, seconds in Celery."""
+    claimed = deliveries.claim(a_row(), owner="w")
+    due_at = datetime.now(UTC).replace(microsecond=0) + HOUR
 
-    assert deliveries.count_live()[DeliveryState.QUEUED] == 29
-    query = {"aggregate": "deliveries", "cursor": {}}
-    query["pipeline"] = [{"$match": {"state": "queued"}}, {"$count": "n"}]
-    plan = db.command({"explain": query, "verbosity": "executionStats"})
-    assert "'docsExamined': 29" not in str(plan)
+    deliveries.settle(
+        claimed, an_outcome(DeliveryState.DEFERRED, 451, due_at), keep_until=KEEP
+    )
+
+    row = db.deliveries.find_one({"_id": claimed.id})
+    assert row["ring_at"] == due_at - ETA_LEAD

@@ -1,6 +1,9 @@
 """Doorbells on a real Redis, read back as Celery reads them."""
 
 import json
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -80,6 +83,21 @@ def test_a_later_doorbell_is_a_celery_retry_with_its_eta(doorbell, client):
     assert datetime.fromisoformat(message["headers"]["eta"]) == due_at
 
 
+def test_a_transactional_doorbell_goes_first(doorbell, client):
+    """It stands in the list that is taken from first."""
+    urgent = replace(DELIVERY, id="urgent", lane="0:shop")
+    doorbell.ring("default", [DELIVERY, urgent], rung_at=NOW)
+
+    assert len(waiting(client)) == 1
+    (raw,) = client.lrange("default", 0, -1)
+    assert json.loads(raw)["headers"]["argsrepr"] == "('urgent',)"
+
+
+def test_a_redis_worker_may_hold_a_doorbell_for_seconds(doorbell):
+    """The scheduler rings that early, so that the task starts on time."""
+    assert timedelta(0) < doorbell.eta_lead <= timedelta(seconds=5)
+
+
 def test_many_doorbells_are_one_burst_in_order(doorbell, client):
     """Each recipient has a task of its own."""
     many = [replace(DELIVERY, id=f"m.{n:03x}") for n in range(2_500)]
@@ -123,6 +141,26 @@ def test_a_broker_that_is_away_is_not_asked_again_at_once(redis_server):
 
     assert (first, again, depth) == (0, 0, None)
     assert doorbell.room("default") == 0
+
+
+def test_a_silent_broker_holds_nobody_up_for_long(redis_of_test):
+    """It takes connections and answers nothing; all who wait meanwhile wait once."""
+    app = an_app(redis_of_test.url)
+    doorbell = Doorbell(app, by="test")
+    doorbell.ring("default", [DELIVERY], rung_at=NOW)
+    redis_of_test.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        rings = [
+            threads.submit(doorbell.ring, "default", [DELIVERY], rung_at=NOW)
+            for _ in range(8)
+        ]
+        published = [ring.result() for ring in rings]
+    took_s = time.monotonic() - began
+    app.close()
+
+    assert published == [0] * 8
+    assert took_s < 2.5
 
 
 def test_a_sweep_is_asked_for_once(doorbell, client):

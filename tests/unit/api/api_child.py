@@ -80,6 +80,7 @@ def main() -> None:
         settings=load_settings({"MTA_HOSTNAME": "mta.test"}),
         intake=HashingIntake(),
         look=TwoMessages(),
+        steer=None,
         inbox=None,
         now=lambda: datetime.now(UTC),
     )

@@ -15,7 +15,8 @@ from mta.config.load import load_config
 from mta.config.settings import load_settings
 from mta.delivery import Delivery, DeliveryState, delivery_id
 from mta.mail.envelope import Envelope
-from mta.operate.look import MessageView
+from mta.operate.look import Doubt, MessageView
+from mta.operate.steer import Order, Steered, SteeredMessage
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, 123_000, tzinfo=UTC)
 MESSAGE_ID = "19ab3c5d7e0001c0de"
@@ -83,6 +84,7 @@ class FakeLook:
     )
     messages: dict[str, MessageView] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)
+    doubted: list[Doubt] = field(default_factory=list)
     contents: dict[str, list[bytes]] = field(default_factory=dict)
     checks: list[tuple[str, bool, str]] = field(
         default_factory=lambda: [("mongo", True, ""), ("broker", True, "")]
@@ -109,6 +111,21 @@ class FakeLook:
         self.asked = {"limit": limit}
         return self.deliveries[:limit]
 
+    def find_delivery(self, delivery_id: str) -> Delivery | None:
+        found = (known for known in self.deliveries if known.id == delivery_id)
+        return next(found, None)
+
+    def walk(self, states, **asked) -> list[Delivery]:
+        self.asked = {"states": set(states), **asked}
+        return self.deliveries[: asked["limit"]]
+
+    def has_doubts(self) -> bool:
+        return bool(self.doubted)
+
+    def doubts(self, **asked) -> list[Doubt]:
+        self.asked = asked
+        return self.doubted[: asked["limit"]]
+
     def open_content(self, message_id: str, *, body_only: bool) -> Iterator[bytes]:
         chunks = self.contents.get(message_id)
         if chunks is None:
@@ -117,6 +134,29 @@ class FakeLook:
 
     def readiness(self) -> list[tuple[str, bool, str]]:
         return self.checks
+
+
+@dataclass
+class FakeSteer:
+    """Answers what it is told to, and notes the orders."""
+
+    delivery: Delivery | None = None
+    message: SteeredMessage | None = None
+    is_done: bool = True
+    orders: list[tuple[Order, str]] = field(default_factory=list)
+    error: Exception | None = None
+
+    def steer(self, order: Order, delivery_id: str) -> Steered | None:
+        self.orders.append((order, delivery_id))
+        if self.error is not None:
+            raise self.error
+        if self.delivery is None:
+            return None
+        return Steered(delivery=self.delivery, is_done=self.is_done)
+
+    def steer_message(self, order: Order, message_id: str) -> SteeredMessage | None:
+        self.orders.append((order, message_id))
+        return self.message
 
 
 @pytest.fixture
@@ -130,7 +170,14 @@ def look() -> FakeLook:
 
 
 @pytest.fixture
-def make_app(intake: FakeIntake, look: FakeLook) -> Callable[..., Flask]:
+def steer() -> FakeSteer:
+    return FakeSteer()
+
+
+@pytest.fixture
+def make_app(
+    intake: FakeIntake, look: FakeLook, steer: FakeSteer
+) -> Callable[..., Flask]:
     """Builds an app; ``api`` overrides parts of the API's configuration."""
 
     def make(*, environ=None, inbox=None, **api) -> Flask:
@@ -143,6 +190,7 @@ def make_app(intake: FakeIntake, look: FakeLook) -> Callable[..., Flask]:
             settings=load_settings({"MTA_HOSTNAME": "mta.test", **(environ or {})}),
             intake=intake,
             look=look,
+            steer=steer,
             inbox=inbox,
             now=lambda: NOW,
             metrics_registry=CollectorRegistry(),

@@ -205,9 +205,12 @@ def test_message_shows_envelope_and_recipients(client, look, a_message, a_delive
         (DeliveryState.QUEUED, "QUEUED"),
         (DeliveryState.SENDING, "QUEUED"),
         (DeliveryState.DEFERRED, "DEFERRED"),
+        (DeliveryState.IN_DOUBT, "DEFERRED"),
+        (DeliveryState.HELD, "DEFERRED"),
         (DeliveryState.DELIVERED, "DELIVERED"),
         (DeliveryState.BOUNCED, "BOUNCED"),
         (DeliveryState.EXPIRED, "EXPIRED"),
+        (DeliveryState.CANCELLED, "CANCELLED"),
     ],
 )
 def test_every_state_has_a_status(client, look, a_message, a_delivery, state, status):

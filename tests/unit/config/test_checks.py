@@ -8,7 +8,7 @@ def test_every_mistake_is_told_at_once(problems):
     told = problems(
         """\
         api: {host: 0.0.0.0, maxSize: 1 MiB}
-        domains: {gmail.com: {max_connections: 5}}
+        plugins: {gmail.com: {max_connections: 5}}
         interfaces:
           feeder: {procesess: 3, socket_timeout: 10}
           Other: {port: 2525, authentication: true}
@@ -16,7 +16,7 @@ def test_every_mistake_is_told_at_once(problems):
           empty: []
         zones:
           default: {connections: ten, pool: emty}
-          bounces: {throttling: 100/minute}
+          bounces: {throttling: 100 per minute}
         queue: {default_zone: defualt, lease: 1s}
         """
     )
@@ -25,7 +25,7 @@ def test_every_mistake_is_told_at_once(problems):
         "zones.yaml:1:13: api.host: others than this machine can reach it; "
         "MTA_API_KEY must be set",
         "zones.yaml:1:22: api.maxSize: unknown key; did you mean 'max_size'?",
-        "zones.yaml:2:1: domains: limits per domain come with a later version",
+        "zones.yaml:2:1: plugins: is not available in this version",
         "zones.yaml:4:12: interfaces.feeder.procesess: unknown key; "
         "did you mean 'processes'?",
         "zones.yaml:4:42: interfaces.feeder.socket_timeout: '10' has no unit; "
@@ -41,8 +41,8 @@ def test_every_mistake_is_told_at_once(problems):
         "write it in digits, unquoted",
         "zones.yaml:9:37: zones.default.pool: no pool is called 'emty'; "
         "did you mean 'empty'?",
-        "zones.yaml:10:13: zones.bounces.throttling: is not available in this "
-        "version; rates come with a later one",
+        "zones.yaml:10:25: zones.bounces.throttling: '100 per minute' is not a rate; "
+        "write COUNT/PERIOD, as in 10/s, 100/minute or 5000/day",
         "zones.yaml:11:23: queue.default_zone: no zone is called 'defualt'; "
         "did you mean 'default'?",
         "zones.yaml:11:39: queue.lease: '1s' is out of range; it must be from 5s to 1h",

@@ -37,7 +37,7 @@ def test_an_empty_file_means_the_defaults_too(load, text):
 
 def test_the_default_schedule_lasts_two_days():
     """17 deferrals: 5, 7, 8, 25, 75, 120 minutes, then 11 times four hours."""
-    times = QueueConfig().defer_times
+    times = QueueConfig().defer_times["default"]
 
     assert len(times) == 17
     assert sum(times, timedelta()) == timedelta(hours=48)
@@ -101,7 +101,9 @@ def test_every_kind_of_value_is_read(load):
     assert zone.addresses[0].name == "mta1.example.com"
     assert (zone.host, zone.port) == ("2001:db8::25", 2526)
     assert zone.connection_cache.ttl == timedelta(0)
-    assert zone.defer_times == (timedelta(seconds=2), timedelta(seconds=90))
+    assert zone.defer_times == {
+        "default": (timedelta(seconds=2), timedelta(seconds=90))
+    }
     assert zone.recipient_domains == ("xn--bcher-kva.example",)
     assert zone.origin_addresses[1] == ip_network("10.0.0.0/8")
     assert zone.routing_headers == {"x-user-id": "123"}

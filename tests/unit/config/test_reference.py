@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from mta.config.schedule import CATEGORIES
 from mta.config.settings import SECRETS, VARIABLES
 from mta.config.zones import (
     ApiConfig,
     Config,
     DnsConfig,
+    DomainLimits,
     FlowerConfig,
     Interface,
     PoolAddress,
+    Provider,
     QueueConfig,
+    TenantConfig,
     Zone,
 )
 
@@ -26,6 +30,9 @@ SECTIONS = {
     "interfaces": Interface,
     "pools": PoolAddress,
     "zones": Zone,
+    "domains": DomainLimits,
+    "providers": Provider,
+    "tenants": TenantConfig,
 }
 
 
@@ -47,6 +54,16 @@ def test_every_key_has_its_row(section):
     rows = re.findall(r"^\| `([a-z0-9_]+)` \|", chapter, re.MULTILINE)
 
     assert rows == [key for key in model.model_fields if key not in model.derived]
+
+
+def test_every_category_of_failures_has_its_row():
+    """Whoever gives one its own pauses should know what it is."""
+    page = (DOCS / "zones-yaml.md").read_text()
+    chapter = page.split("\n## Pauses by category\n")[1].split("\n## ")[0]
+
+    rows = re.findall(r"^\| `([a-z]+)` \|", chapter, re.MULTILINE)
+
+    assert tuple(rows) == CATEGORIES
 
 
 def test_every_variable_has_its_row():

@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.settings import VARIABLES, Settings, load_settings, machine_name
+from mta.config.settings import (
+    VARIABLES,
+    Settings,
+    limits_url,
+    load_settings,
+    machine_name,
+)
 from mta.config.values import HostPort
 from mta.errors import ConfigError
 
@@ -37,6 +43,7 @@ def test_every_variable_is_read():
             "MTA_MONGO_URI": "mongodb://user:pw@db1.example,db2.example/mta",
             "MTA_BROKER_URL": "rediss://:pw@cache.example/0",
             "MTA_REDIS_URL": "unix:///run/redis.sock",
+            "MTA_CELERY_TRANSPORT": "Stock",
             "MTA_HOSTNAME": "MX.Example.com",
             "MTA_STATE_DIR": "/var/lib/mta",
             "MTA_LOG_LEVEL": "DEBUG",
@@ -54,6 +61,7 @@ def test_every_variable_is_read():
         mongo_uri="mongodb://user:pw@db1.example,db2.example/mta",
         broker_url="rediss://:pw@cache.example/0",
         redis_url="unix:///run/redis.sock",
+        celery_transport="stock",
         hostname="mx.example.com",
         state_dir=Path("/var/lib/mta"),
         log_level="debug",
@@ -163,3 +171,48 @@ def test_a_uri_without_a_usable_port_is_refused_and_not_shown(problems, uri):
 def test_usual_urls_of_brokers_are_taken(url):
     """In each of the forms that Celery reads."""
     assert load_settings({"MTA_BROKER_URL": url}).broker_url == url
+
+
+@pytest.mark.parametrize(
+    ("broker", "limits"),
+    [
+        pytest.param(None, "redis://127.0.0.1:6379/1", id="the default broker"),
+        pytest.param("redis://h", "redis://h/1", id="no database named"),
+        pytest.param("redis://:p%40@h:1/0", "redis://:p%40@h:1/1", id="a password"),
+        pytest.param("redis://h/1", "redis://h/0", id="the broker has that one"),
+        pytest.param(
+            "rediss://h/0?ssl_cert_reqs=CERT_REQUIRED&socket_timeout=3",
+            "rediss://h/1?ssl_cert_reqs=required",
+            id="TLS, in the words of redis-py",
+        ),
+        pytest.param(
+            "redis+socket://:p@/run/r.sock", "unix://:p@/run/r.sock?db=1", id="socket"
+        ),
+        pytest.param(
+            "redis+socket:///run/r.sock?virtual_host=1",
+            "unix:///run/r.sock?db=0",
+            id="socket, and the broker has that one",
+        ),
+        pytest.param("amqp://h", None, id="RabbitMQ"),
+        pytest.param("sentinel://a:1;sentinel://b:1", None, id="Sentinel"),
+    ],
+)
+def test_limits_are_kept_beside_the_broker(broker, limits):
+    """In another database of the same Redis, if it is one."""
+    assert limits_url(Settings(hostname="a.example", broker_url=broker)) == limits
+
+
+def test_limits_are_kept_where_the_operator_says():
+    """MTA_REDIS_URL needs no broker of its kind."""
+    settings = Settings(
+        hostname="a.example", broker_url="amqp://h", redis_url="redis://x/7"
+    )
+
+    assert limits_url(settings) == "redis://x/7"
+
+
+def test_a_transport_is_one_of_two(problems):
+    """Ours or kombu's."""
+    (problem,) = problems(MTA_CELERY_TRANSPORT="quick")
+
+    assert "'quick' is none of fast and stock" in problem

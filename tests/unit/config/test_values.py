@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mta.config.values import (
     HostPort,
+    Rate,
     format_duration,
     format_size,
     is_loopback,
@@ -16,9 +17,12 @@ from mta.config.values import (
     parse_host,
     parse_host_port,
     parse_listen_host,
+    parse_mx_pattern,
     parse_network,
+    parse_rate,
     parse_ratio,
     parse_size,
+    parse_tenant,
 )
 
 
@@ -223,3 +227,91 @@ def test_no_text_breaks_a_parser(text):
     for parse in parsers:
         with contextlib.suppress(ValueError):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "period"),
+    [
+        ("10/s", 10, timedelta(seconds=1)),
+        ("100/minute", 100, timedelta(minutes=1)),
+        ("100 / min", 100, timedelta(minutes=1)),
+        (" 1/Hour ", 1, timedelta(hours=1)),
+        ("5000/day", 5000, timedelta(days=1)),
+        ("10000/s", 10_000, timedelta(seconds=1)),
+    ],
+)
+def test_a_rate_is_a_count_in_a_period(text, count, period):
+    """Blanks around the slash, and the units that times have."""
+    assert parse_rate(text) == Rate(count, period)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "100", "/s", "10/", "10/fortnight", "1.5/s", "-1/s", "10/5s", "1e3/s"]
+)
+def test_other_text_is_no_rate(text):
+    """The message shows how to write one."""
+    with pytest.raises(ValueError, match="10/s, 100/minute or 5000/day"):
+        parse_rate(text)
+
+
+def test_a_rate_of_zero_is_refused():
+    """Who wants a zone to stand still disables it."""
+    with pytest.raises(ValueError, match="a rate of zero"):
+        parse_rate("0/hour")
+
+
+@pytest.mark.parametrize("text", ["10001/s", "600001/minute"])
+def test_a_rate_that_nobody_can_measure_is_refused(text):
+    """From one to the next are 100 microseconds at least."""
+    with pytest.raises(ValueError, match="the most is 10000/second"):
+        parse_rate(text)
+
+
+def test_a_rate_is_evenly_spaced():
+    """So many in a period means one in each part of it."""
+    assert parse_rate("100/minute").interval == timedelta(milliseconds=600)
+    assert 7 * parse_rate("7/s").interval >= timedelta(seconds=1)
+
+
+@given(
+    st.integers(1, 10_000),
+    st.sampled_from(["second", "minute", "hour", "day"]),
+)
+def test_a_rate_is_written_as_it_is_read(count, period):
+    """Format and parse are each other's way back."""
+    text = f"{count}/{period}"
+
+    assert str(parse_rate(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("MX.example.com.", "mx.example.com"),
+        ("*.Google.com", "*.google.com"),
+        ("*.bücher.example", "*.xn--bcher-kva.example"),
+    ],
+)
+def test_an_mx_pattern_is_a_host_or_what_is_below_a_name(text, pattern):
+    """Both as lower-case A-labels."""
+    assert parse_mx_pattern(text) == pattern
+
+
+@pytest.mark.parametrize("text", ["", "*", "*.", "a*.example", "mx.*.example", "*.*.x"])
+def test_a_star_stands_in_front_or_nowhere(text):
+    """Anything cleverer could match what nobody thought of."""
+    with pytest.raises(ValueError, match=r"\*\.example\.com"):
+        parse_mx_pattern(text)
+
+
+@pytest.mark.parametrize("text", ["a", "api/ada@example.com", "Ünï çøde", "x" * 100])
+def test_a_tenant_has_any_printable_name(text):
+    """Whatever the applications in front of us call their customers."""
+    assert parse_tenant(f" {text} ") == text
+
+
+@pytest.mark.parametrize("text", ["", " ", "a\nb", "a\x7f", "\ud800", "x" * 101])
+def test_a_tenants_name_is_short_and_printable(text):
+    """It becomes part of keys, log lines and pages."""
+    with pytest.raises(ValueError, match="1 to 100 printable"):
+        parse_tenant(text)

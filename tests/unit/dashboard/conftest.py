@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from mta.dashboard.pages import dashboard_routes
 from mta.delivery import Delivery
+from mta.operate.look import Doubt
 from mta.store.inbox import InboxMessage
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
@@ -19,6 +20,7 @@ class FakeQueue:
         self.counts: dict[str | None, tuple[list, list]] = {}
         self.deliveries: list[Delivery] = []
         self.messages: dict[str, object] = {}
+        self.doubted: list[Doubt] = []
         self.asked: dict[str, object] = {}
 
     def zones(self, *, include_disabled: bool = False) -> list[str]:
@@ -36,6 +38,13 @@ class FakeQueue:
 
     def find_deliveries(self, message_id: str, *, limit: int = 1000) -> list[Delivery]:
         return self.deliveries[:limit]
+
+    def has_doubts(self) -> bool:
+        return bool(self.doubted)
+
+    def doubts(self, **asked) -> list[Doubt]:
+        self.asked = asked
+        return self.doubted[: asked["limit"]]
 
 
 class FakeInbox:

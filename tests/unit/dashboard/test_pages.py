@@ -1,5 +1,6 @@
 """The pages: what they show, and that they only show it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from mta.delivery import Delivery, DeliveryState, Outcome
 from mta.errors import StoreUnavailable
 from mta.mail.envelope import Envelope
-from mta.operate.look import MessageView
+from mta.operate.look import Doubt, MessageView
 from mta.reply import make_reply
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
@@ -28,6 +29,11 @@ def a_delivery(number: int = 1, **changes) -> Delivery:
         "give_up_at": NOW + timedelta(days=30),
     }
     return Delivery(**(facts | changes))
+
+
+def an_outcome(state: DeliveryState, **changes) -> Outcome:
+    facts = {"at": NOW, "state": state, "reply": make_reply(450, "4.4.2", "No answer")}
+    return Outcome(**(facts | changes))
 
 
 def a_message(**changes) -> MessageView:
@@ -80,6 +86,20 @@ def test_zone_page_lists_deliveries_by_pages(pages, queue):
     assert page.count("bob@example.test") == 100
 
 
+def test_zone_page_tells_what_a_delivery_waits_for(pages, queue):
+    """Its state alone does not say for which limit it is parked, or that it may
+    arrive twice."""
+    parked = a_delivery(1, state=DeliveryState.QUEUED, waits_for="source:192.0.2.1")
+    repeated = a_delivery(2, state=DeliveryState.QUEUED, doubts=1)
+    queue.deliveries = [parked, repeated, a_delivery(3, state=DeliveryState.IN_DOUBT)]
+
+    page = pages.get("/queue/default").text
+
+    assert "parked for source:192.0.2.1" in page
+    assert "repeat after doubt" in page
+    assert '<span class="state in_doubt">in doubt</span>' in page
+
+
 def test_unknown_zone_has_no_page(pages):
     """Nor is it looked for in the store."""
     assert pages.get("/queue/unknown").status_code == 404
@@ -100,6 +120,22 @@ def test_message_page_tells_why(pages, queue):
 
     assert "451 4.7.1 Greylisted" in page
     assert "mx.example.test" in page
+
+
+def test_message_page_marks_doubt_and_repetition(pages, queue):
+    """No repetition is silent: who reads the timeline sees both."""
+    doubt = an_outcome(DeliveryState.IN_DOUBT, attempt=1, is_doubtful=True)
+    again = an_outcome(DeliveryState.DELIVERED, attempt=2)
+    queue.messages = {"m1": a_message()}
+    queue.deliveries = [
+        a_delivery(state=DeliveryState.DELIVERED, doubts=1, log=(doubt, again))
+    ]
+
+    page = pages.get("/messages/m1").text
+
+    assert page.count("may have arrived") == 1
+    assert page.count("repeat after doubt") == 1
+    assert page.count("was in doubt") == 1
 
 
 @pytest.mark.parametrize("query", ["+m1+", "m1.001"])
@@ -168,13 +204,18 @@ def test_nothing_from_outside_becomes_markup(pages, queue, inbox):
     )
     queue.counts = {"default": ([(HOSTILE, 1)], [])}
     queue.messages = {"m1": a_message()}
-    queue.deliveries = [a_delivery(recipient=HOSTILE, log=(outcome,))]
+    hostile = a_delivery(
+        recipient=HOSTILE, log=(replace(outcome, is_doubtful=True),), waits_for=HOSTILE
+    )
+    queue.deliveries = [hostile]
+    queue.doubted = [Doubt(hostile, NOW)]
     inbox.put(
         f"Subject: {HOSTILE}\r\nX-{HOSTILE[:3]}: x\r\n\r\n{HOSTILE}".encode(),
         subject=HOSTILE,
     )
 
-    for path in ("/", "/queue/default", "/messages/m1", "/inbox", "/inbox/1nb0x"):
+    paths = ("/", "/queue/default", "/in-doubt", "/messages/m1")
+    for path in (*paths, "/inbox", "/inbox/1nb0x"):
         page = pages.get(path).text
 
         assert "<img" not in page, path

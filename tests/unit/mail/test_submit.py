@@ -54,15 +54,22 @@ def test_fields_that_are_there_stay(prepared):
 
 
 def test_private_fields_are_taken_out(prepared):
-    """Bcc and X-Sending-Zone are for us, not for the recipients."""
+    """Bcc and what says how to treat a message are not for the recipients."""
     result = prepared(
         b"Date: Thu, 16 May 2024 10:00:00 +0000\r\nBCC: x@y.test,\r\n z@y.test\r\n"
         b"Message-ID: <a@b.test>\r\nbcc : w@y.test\r\nX-Sending-Zone: Bulk\r\n"
+        b"x-tenant: Acme\r\n  Inc.\r\nX-Delivery-Priority: Transactional\r\n"
+        b"X-TENANT: other\r\n"
     )
 
     assert b"y.test" not in result.header
-    assert "x-sending-zone" not in result.section
+    assert sorted({name for name, _ in result.section.fields()}) == [
+        "date",
+        "message-id",
+    ]
     assert result.requested_zone == "bulk"
+    assert result.requested_tenant == "Acme  Inc."
+    assert result.requested_priority == "Transactional"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from mta.policy.source import choose_source, share_load
+from mta.policy.source import choose_source, leave_out, share_load
 
 KEYS = [f"157ca04cd5c000dd{n:x}.001" for n in range(4000)]
 
@@ -85,3 +85,30 @@ def test_family_of_the_target_decides(a_pool):
     pool = a_pool(("192.0.2.1", None), ("2001:db8::1", None))
 
     assert str(choose_source(pool, "key", 6).address) == "2001:db8::1"
+
+
+def test_disabled_address_is_left_out_and_the_rest_stays(a_pool):
+    """A domain that does not want one of our addresses gets the others, as before."""
+    pool = a_pool(("192.0.2.1", None), ("192.0.2.2", None), ("192.0.2.3", None))
+    disabled = {pool[0].address}
+
+    moved = [key for key in KEYS if choose_source(pool, key, 4) == pool[0]]
+    left = leave_out(pool, disabled)
+
+    assert left == list(pool[1:])
+    for key in set(KEYS) - set(moved):
+        assert choose_source(left, key, 4) == choose_source(pool, key, 4)
+
+
+def test_nothing_is_left_when_all_are_disabled(a_pool):
+    """There is no way back to an address that is not wanted."""
+    pool = a_pool(("192.0.2.1", None))
+
+    assert choose_source(leave_out(pool, {pool[0].address}), "key", 4) is None
+
+
+def test_pool_without_disabled_addresses_is_the_same(a_pool):
+    """The usual case."""
+    pool = a_pool(("192.0.2.1", None))
+
+    assert leave_out(pool, ()) is pool

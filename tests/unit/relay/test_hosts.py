@@ -164,3 +164,35 @@ def test_twenty_addresses_are_enough():
     names = FakeNames(["a.test"], a_test=[f"192.0.2.{n}" for n in range(1, 100)])
 
     assert len(find(a_finder(names))) == 20
+
+
+def test_hosts_of_a_domain_are_those_of_its_mx():
+    """By them a provider is known; looking them up again costs nothing."""
+    names = FakeNames(["a.test", "b.test", "a.test"])
+
+    hosts = a_finder(names).find_hosts(Zone(name="default"), "d.test")
+
+    assert sorted(hosts) == ["a.test", "b.test"]
+    assert names.asked == []
+
+
+def test_domain_without_mx_is_its_own_host():
+    """The implicit MX."""
+    assert a_finder(FakeNames()).find_hosts(Zone(name="default"), "d.test") == (
+        "d.test",
+    )
+
+
+@pytest.mark.parametrize(
+    ("domain", "zone", "sandbox"),
+    [
+        pytest.param("d.test", {"host": "relay.test"}, None, id="relay host"),
+        pytest.param("[192.0.2.1]", {}, None, id="literal"),
+        pytest.param("d.test", {}, HostPort("127.0.0.1", 2599), id="sandbox"),
+    ],
+)
+def test_hosts_are_not_looked_up_where_dns_is_not_asked(domain, zone, sandbox):
+    """Where mail goes by decree, nobody's provider is meant."""
+    finder = a_finder(FakeNames(["a.test"]), sandbox=sandbox)
+
+    assert finder.find_hosts(Zone(name="default", **zone), domain) == ()

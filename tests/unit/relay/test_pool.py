@@ -15,7 +15,10 @@ class Clock:
 
 
 class FakeSession:
-    def __init__(self, *, uses=1, is_usable=True, quiet=True):
+    def __init__(self, *, uses=1, is_usable=True, quiet=True, keys=()):
+        self.idle_until = 0.0
+        self.keys = keys
+        self.must_yield = False
         self.uses = uses
         self.is_usable = is_usable
         self.quiet = quiet
@@ -137,3 +140,41 @@ def test_closed_pool_keeps_nothing(pool):
     assert idle.is_closed
     assert at_work.is_closed
     assert repr(pool) == "<SessionPool idle=0 keys=0>"
+
+
+def test_session_that_others_wait_for_is_not_kept(pool):
+    """A slot is worth more to them than a warm session to nobody."""
+    session = FakeSession()
+    session.must_yield = True
+
+    pool.give("key", session, ttl=TTL, max_uses=100)
+
+    assert session.is_closed
+    assert pool.take("key") is None
+
+
+def test_session_put_back_unused_is_as_old_as_before(pool, clock):
+    """The peer's patience does not begin anew with a look at the session."""
+    session = FakeSession()
+    pool.give("key", session, ttl=TTL, max_uses=100)
+    clock.now += 4
+    assert pool.take("key") is session
+    pool.put_back("key", session)
+    clock.now += 1
+
+    assert pool.take("key") is None
+    assert session.is_closed
+
+
+def test_session_with_a_slot_is_found_the_longest_idle_first(pool):
+    """Whoever needs room takes what is least likely to be needed."""
+    others = FakeSession(keys=("zone:x", "domain:x:a.test"))
+    older = FakeSession(keys=("zone:x", "domain:x:b.test"))
+    newer = FakeSession(keys=("zone:x", "domain:x:b.test"))
+    for number, session in enumerate((others, older, newer)):
+        pool.give(number, session, ttl=TTL, max_uses=100)
+
+    found = [pool.take_holding("domain:x:b.test") for _ in range(3)]
+
+    assert found == [older, newer, None]
+    assert pool.take(0) is others

@@ -1,131 +1,20 @@
-from datetime import timedelta
-from ipaddress import ip_address
+"""What one attempt does: hosts, sessions, source addresses."""
 
 import pytest
 
-from mta.config.zones import ConnectionCache, PoolAddress, Zone
+from mta.config.zones import Config, ConnectionCache, DomainLimits
 from mta.errors import PermanentFailure, TransientFailure
 from mta.relay.failures import StaleSession
-from mta.relay.hosts import Target
-from mta.relay.pool import SessionPool
-from mta.relay.relay import Relay, RelayRequest
-from mta.reply import make_reply
-
-OK = make_reply(250, "2.0.0", "taken")
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class FakeTargets:
-    """Goes where it is told."""
-
-    def __init__(self, *addresses):
-        self.sandbox = None
-        self.targets = [Target(f"mx{n}.test", a, 25) for n, a in enumerate(addresses)]
-
-    def destination(self, zone, domain):
-        return domain
-
-    def find_targets(self, zone, domain):
-        return iter(self.targets)
-
-
-class FakeSession:
-    """Replies, or raises, in the order of its script."""
-
-    tls = "TLSv1.3"
-    cipher = "TLS_AES_128_GCM_SHA256"
-    source = "192.0.2.10"
-    ehlo_name = "us.test"
-
-    def __init__(self, host, *script):
-        self.host = host
-        self.address = "192.0.2.25"
-        self.script = list(script)
-        self.uses = 0
-        self.is_usable = True
-        self.is_closed = False
-        self.transactions = []
-
-    def transact(self, transaction, open_content):
-        self.uses += 1
-        self.transactions.append(transaction)
-        step = self.script.pop(0) if self.script else OK
-        if isinstance(step, Exception):
-            self.is_usable = not isinstance(step, StaleSession)
-            raise step
-        return step
-
-    def is_quiet(self):
-        return True
-
-    def close(self):
-        self.is_closed = True
-
-
-class FakeConnector:
-    """Gives the sessions, or raises the failures, in the order of its script."""
-
-    def __init__(self, *script):
-        self.script = list(script)
-        self.calls = []
-
-    def connect(self, target, source, *, ignore_tls):
-        self.calls.append((target, source, ignore_tls))
-        step = self.script.pop(0)
-        if isinstance(step, Exception):
-            raise step
-        return step
-
-
-def failure(kind=TransientFailure, *, next_host=True, text="no"):
-    return kind(
-        make_reply(450 if kind is not PermanentFailure else 550, None, text),
-        category="network",
-        is_next_host_worth_trying=next_host,
-    )
-
-
-def a_request(zone=None, **changes):
-    fields = {
-        "zone": zone or Zone(name="default"),
-        "reverse_path": "ada@a.test",
-        "recipient": "bob@b.test",
-        "domain": "b.test",
-        "delivery_id": "1.001",
-        "size": 100,
-        "needs_8bit": False,
-        "needs_utf8": False,
-        "open_content": lambda name: [b"x\r\n"],
-    }
-    return RelayRequest(**{**fields, **changes})
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def a_relay(clock):
-    """Build a relay over fakes."""
-
-    def build(connector, targets=None):
-        return Relay(
-            targets=targets
-            or FakeTargets(*map(ip_address, ["192.0.2.1", "192.0.2.2"])),
-            connector=connector,
-            pool=SessionPool(monotonic=clock, start_thread=lambda run: None),
-            budget=timedelta(minutes=15),
-            monotonic=clock,
-        )
-
-    return build
+from tests.unit.relay.fakes import (
+    OK,
+    FakeConnector,
+    FakeSession,
+    FakeTargets,
+    a_request,
+    a_zone,
+    failure,
+    pool_of,
+)
 
 
 def test_first_host_takes_the_message(a_relay):
@@ -208,7 +97,7 @@ def test_session_is_used_again_after_a_refusal(a_relay):
     ("first", "second"),
     [
         pytest.param({}, {"domain": "c.test"}, id="domain"),
-        pytest.param({}, {"zone": Zone(name="other")}, id="zone"),
+        pytest.param({}, {"zone": a_zone("other")}, id="zone"),
     ],
 )
 def test_session_is_not_shared_across(a_relay, first, second):
@@ -237,7 +126,7 @@ def test_stale_session_is_replaced_at_once(a_relay):
 
 def test_session_is_closed_after_its_last_use(a_relay):
     """Some peers count messages; we count first."""
-    zone = Zone(name="default", connection_cache=ConnectionCache(reuse_count=1))
+    zone = a_zone(connection_cache=ConnectionCache(reuse_count=1))
     session = FakeSession("mx0.test")
 
     a_relay(FakeConnector(session)).send(a_request(zone))
@@ -253,15 +142,11 @@ def test_error_of_the_content_passes_through(a_relay):
         a_relay(FakeConnector(session)).send(a_request())
 
 
-def pool_of(*texts):
-    return tuple(PoolAddress(address=ip_address(text)) for text in texts)
-
-
 def test_source_is_of_the_targets_family(a_relay):
     """A target is reached from the pool's address of its own kind."""
-    zone = Zone(name="default", addresses=pool_of("192.0.2.10", "2001:db8::10"))
+    zone = a_zone(addresses=pool_of("192.0.2.10", "2001:db8::10"))
     connector = FakeConnector(failure(), FakeSession("mx1.test"))
-    targets = FakeTargets(ip_address("192.0.2.1"), ip_address("2001:db8::1"))
+    targets = FakeTargets("192.0.2.1", "2001:db8::1")
 
     a_relay(connector, targets).send(a_request(zone))
 
@@ -273,9 +158,9 @@ def test_source_is_of_the_targets_family(a_relay):
 
 def test_family_the_pool_lacks_is_not_dialed(a_relay):
     """Mail never leaves from an address outside of the zone's pool."""
-    zone = Zone(name="default", addresses=pool_of("192.0.2.10"))
+    zone = a_zone(addresses=pool_of("192.0.2.10"))
     connector = FakeConnector()
-    targets = FakeTargets(ip_address("2001:db8::1"))
+    targets = FakeTargets("2001:db8::1")
 
     with pytest.raises(TransientFailure, match="family") as raised:
         a_relay(connector, targets).send(a_request(zone))
@@ -284,11 +169,41 @@ def test_family_the_pool_lacks_is_not_dialed(a_relay):
     assert not connector.calls
 
 
+def test_address_disabled_for_the_domain_is_not_used(a_relay):
+    """The rest of the pool takes over; other domains see no difference."""
+    zone = a_zone(addresses=pool_of("192.0.2.10", "192.0.2.11"))
+    disabled = DomainLimits(disabled_addresses=(zone.addresses[0].address,))
+    config = Config(domains={"b.test": disabled})
+    connector = FakeConnector(*(FakeSession() for _ in range(20)))
+    relay = a_relay(connector, config=config)
+    for number in range(10):
+        relay.send(a_request(zone, delivery_id=f"{number}.001"))
+        relay.send(a_request(zone, delivery_id=f"{number}.002", domain="c.test"))
+
+    sources = [str(source.address) for _, source, _ in connector.calls]
+
+    assert sorted(sources) == ["192.0.2.10", "192.0.2.11", "192.0.2.11"]
+
+
+def test_domain_for_which_all_addresses_are_disabled_has_to_wait(a_relay):
+    """As when the pool has none of the family; none is used in spite of it."""
+    zone = a_zone(addresses=pool_of("192.0.2.10"))
+    disabled = DomainLimits(disabled_addresses=(zone.addresses[0].address,))
+    connector = FakeConnector()
+    relay = a_relay(connector, config=Config(domains={"b.test": disabled}))
+
+    with pytest.raises(TransientFailure, match="family") as raised:
+        relay.send(a_request(zone))
+
+    assert raised.value.category == "policy"
+    assert not connector.calls
+
+
 def test_sandbox_needs_no_source(a_relay):
     """Its mail stays on this machine, whatever addresses the pool names."""
-    zone = Zone(name="default", addresses=pool_of("192.0.2.10"))
+    zone = a_zone(addresses=pool_of("192.0.2.10"))
     connector = FakeConnector(FakeSession("sandbox"))
-    targets = FakeTargets(ip_address("127.0.0.1"))
+    targets = FakeTargets("127.0.0.1")
     targets.sandbox = ("127.0.0.1", 2599)
 
     a_relay(connector, targets).send(a_request(zone))
@@ -299,8 +214,7 @@ def test_sandbox_needs_no_source(a_relay):
 @pytest.mark.parametrize(("pool_hash", "same"), [("from", True), ("message", False)])
 def test_pool_hash_decides_what_sticks_to_an_address(a_relay, pool_hash, same):
     """All mail of one sender, or all attempts of one delivery."""
-    zone = Zone(
-        name="default",
+    zone = a_zone(
         addresses=pool_of(*(f"192.0.2.{n}" for n in range(1, 100))),
         pool_hash=pool_hash,
     )

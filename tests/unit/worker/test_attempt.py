@@ -1,21 +1,34 @@
 """One attempt: what each end of it does to the record."""
 
+import dataclasses
+import itertools
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mta.config.zones import Config, QueueConfig, Zone
+from mta.config.zones import Config, DomainLimits, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
-from mta.errors import PermanentFailure, StoreUnavailable, TransientFailure
+from mta.errors import (
+    PermanentFailure,
+    RateReached,
+    SlotsTaken,
+    Stopping,
+    StoreUnavailable,
+    TransientFailure,
+)
 from mta.mail.envelope import Envelope
-from mta.relay.relay import Sent
+from mta.policy.limits import Slot
+from mta.relay.request import Hop, Sent
 from mta.reply import make_reply
 from mta.store.documents import Body, StoredMessage
-from mta.worker.attempt import SETTLE_FOR_S, Attempts, LeaseLost
+from mta.worker.attempt import CHAIN_FOR_S, SETTLE_FOR_S, Attempts, LeaseLost
 from mta.worker.leases import Leases
+from mta.worker.outcome import Judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+SLOTS = (Slot("zone:default", 10), Slot("domain:default:b.test", 5))
 
 DELIVERY = Delivery(
     id="m.001",
@@ -47,21 +60,25 @@ MESSAGE = StoredMessage(
     message_id="<1@a.test>",
     subject="hi",
     created_at=NOW,
+    due_at=NOW,
     give_up_at=NOW + timedelta(days=1),
     recipient_count=1,
 )
 
 
 class Deliveries:
-    """Gives one claim; remembers how it was settled."""
+    """Gives one claim; remembers what became of it."""
 
     lease = timedelta(seconds=60)
 
     def __init__(self, claim=DELIVERY):
         self.claimable = claim
         self.settled = []
+        self.postponed = []
+        self.marked = []
         self.failures = 0
         self.lost = set()
+        self.mark_answer = True
 
     def claim(self, delivery_id, *, owner):
         claimed, self.claimable = self.claimable, None
@@ -73,6 +90,19 @@ class Deliveries:
             raise StoreUnavailable("away")
         self.settled.append(outcome)
         return True
+
+    def postpone(self, claimed, **facts):
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("away")
+        self.postponed.append(facts)
+        return True
+
+    def mark_dot(self, claimed):
+        self.marked.append(claimed.id)
+        if isinstance(self.mark_answer, Exception):
+            raise self.mark_answer
+        return self.mark_answer
 
     def renew(self, claims):
         return self.lost
@@ -96,7 +126,13 @@ class Relay:
 
     def send(self, request):
         self.during()
-        self.content = b"".join(request.open_content("mta.test"))
+        hop = Hop(
+            host="mx.b.test",
+            address="192.0.2.1",
+            source="192.0.2.9",
+            ehlo_name="mta.test",
+        )
+        self.content = b"".join(request.open_content(hop))
         if self.answer is not None:
             raise self.answer
         return Sent(
@@ -109,37 +145,84 @@ class Relay:
             cipher="",
             is_reused=False,
             duration=timedelta(),
+            slots=SLOTS,
         )
+
+    def yield_idle(self, key):
+        self.yielded = [*getattr(self, "yielded", []), key]
 
     def close(self):
         pass
+
+
+class HandOver:
+    """Has parked deliveries to claim; remembers what it was told."""
+
+    eta_lead = timedelta(seconds=5)
+
+    def __init__(self, parked=()):
+        self.parked = list(parked)
+        self.wanted = {"domain:default:b.test"} if parked else set()
+        self.waits, self.rung, self.rung_for = [], [], []
+
+    def is_wanted(self, key):
+        return key in self.wanted
+
+    def claim_next(self, key, *, zone, owner):
+        return self.parked.pop(0) if self.parked else None
+
+    def wait_for(self, slot):
+        self.waits.append(slot)
+
+    def ring_next(self, keys):
+        self.rung += keys
+
+    def ring_for(self, row, now):
+        self.rung_for.append(row)
 
 
 @pytest.fixture
 def attempt():
     """Run one attempt; returns the store with what was settled."""
 
-    def run(relay, deliveries=None, *, zone="default", now=NOW, waits=None):
+    def run(
+        relay,
+        deliveries=None,
+        *,
+        zone=None,
+        config=None,
+        now=NOW,
+        waits=None,
+        handover=None,
+        monotonic=None,
+    ):
         deliveries = deliveries or Deliveries()
-        config = Config(
-            zones={zone: Zone(name=zone)},
+        zone = zone or Zone(name="default")
+        config = config or Config(
+            zones={zone.name: zone},
             interfaces={},
-            queue=QueueConfig(defer_times=(5 * MINUTE, 7 * MINUTE)),
+            queue=QueueConfig(
+                defer_times=(5 * MINUTE, 7 * MINUTE), jitter=0.0, in_doubt_wait=MINUTE
+            ),
         )
         leases = Leases(deliveries)
         run.leases.append(leases)
         if deliveries.lost:
             relay.during = leases.renew
-        Attempts(
-            config=config,
+        run.attempts = Attempts(
+            judge=Judge(config),
             deliveries=deliveries,
             library=Library(),
             leases=leases,
             relay=relay,
+            handover=handover or HandOver(),
             owner="me",
             now=lambda: now,
+            spread=lambda: 0.5,
             wait=(waits if waits is not None else []).append,
-        ).attempt("m.001")
+            **({"monotonic": monotonic} if monotonic else {}),
+        )
+        run.attempts.attempt("m.001")
         return deliveries
 
     run.leases = []
@@ -214,7 +297,7 @@ def test_a_delivery_whose_time_is_over_is_not_tried(attempt):
 
 def test_a_zone_that_is_not_configured_here_waits(attempt):
     """A worker with an older configuration must not bounce what it cannot send."""
-    (outcome,) = attempt(Relay(), zone="other").settled
+    (outcome,) = attempt(Relay(), zone=Zone(name="other")).settled
 
     assert outcome.state is DeliveryState.DEFERRED
     assert outcome.attempt == 0
@@ -311,3 +394,154 @@ def test_a_heartbeat_during_the_settlement_renews_nothing(attempt):
 
     assert len(deliveries.settled) == 1
     assert renewed == []
+
+
+def test_the_row_is_marked_once_all_but_the_dot_is_read(attempt):
+    """From there on a death of ours leaves a doubt, and no second copy."""
+    deliveries = attempt(Relay())
+
+    assert deliveries.marked == ["m.001"]
+
+
+def test_no_dot_is_sent_when_the_mark_finds_the_claim_lost(attempt):
+    """The database's word on the lease counts more than our own clock's."""
+    deliveries = Deliveries()
+    deliveries.mark_answer = False
+
+    attempt(Relay(), deliveries)
+
+    assert (deliveries.settled, deliveries.postponed) == ([], [])
+
+
+def test_a_mark_that_cannot_be_written_gives_the_row_back(attempt):
+    """Nothing whose result could not be recorded is sent."""
+    deliveries = Deliveries()
+    deliveries.mark_answer = StoreUnavailable("away")
+    deliveries.failures = 2
+
+    attempt(Relay(), deliveries)
+
+    assert deliveries.settled == []
+    assert deliveries.postponed == [{"due_at": NOW, "ring_at": NOW} | GIVEN_BACK]
+
+
+GIVEN_BACK = {"waits_for": "", "has_turn": False}
+
+
+def a_doubt():
+    return TransientFailure(
+        make_reply(450, "4.4.2", "cut"), category="network", is_in_doubt=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "due_at"),
+    [
+        pytest.param("retry", DeliveryState.IN_DOUBT, NOW + MINUTE, id="retry"),
+        pytest.param("hold", DeliveryState.IN_DOUBT, DELIVERY.give_up_at, id="hold"),
+        pytest.param("assume_delivered", DeliveryState.DELIVERED, None, id="assume"),
+    ],
+)
+def test_a_dot_without_an_answer_leaves_a_doubt(attempt, policy, state, due_at):
+    """What follows is the zone's policy; that it was in doubt is kept."""
+    zone = Zone(name="default", in_doubt=policy)
+
+    (outcome,) = attempt(Relay(a_doubt()), zone=zone).settled
+
+    assert (outcome.state, outcome.due_at) == (state, due_at)
+    assert outcome.is_doubtful
+
+
+def test_a_delivery_that_meets_a_limit_is_parked(attempt):
+    """No attempt is counted; the word that it waits is given after the record."""
+    handover = HandOver()
+    full = Relay(SlotsTaken("domain:default:b.test", 5))
+
+    deliveries = attempt(full, handover=handover)
+
+    (parked,) = deliveries.postponed
+    assert (parked["waits_for"], parked["due_at"]) == ("domain:default:b.test", NOW)
+    assert parked["ring_at"] == NOW + MINUTE
+    assert handover.waits == [Slot("domain:default:b.test", 5)]
+
+
+def test_a_delivery_whose_turn_is_near_is_rung_for_at_once(attempt):
+    """Its doorbell carries the time: the next tick could come too late."""
+    handover = HandOver()
+    wait = timedelta(seconds=3)
+
+    deliveries = attempt(Relay(RateReached("zone:default", wait)), handover=handover)
+
+    (given_back,) = deliveries.postponed
+    assert (given_back["due_at"], given_back["has_turn"]) == (NOW + wait, True)
+    assert given_back["ring_at"] > NOW + wait
+    assert [row.due_at for row in handover.rung_for] == [NOW + wait]
+
+
+def test_a_delivery_whose_turn_is_far_is_left_to_the_scheduler(attempt):
+    """Days are spent in MongoDB, seconds in Celery."""
+    handover = HandOver()
+    wait = timedelta(minutes=10)
+
+    deliveries = attempt(Relay(RateReached("zone:default", wait)), handover=handover)
+
+    (given_back,) = deliveries.postponed
+    assert given_back["ring_at"] == NOW + wait - timedelta(seconds=5)
+    assert handover.rung_for == []
+
+
+def test_a_worker_that_stops_gives_its_deliveries_back(attempt):
+    """The next worker gets them at once, and no attempt is counted."""
+    deliveries = attempt(Relay(Stopping()))
+
+    assert deliveries.postponed == [{"due_at": NOW, "ring_at": NOW} | GIVEN_BACK]
+
+
+def test_a_task_goes_on_with_what_waits_for_its_slot(attempt):
+    """On the same session, without another task."""
+    parked = [dataclasses.replace(DELIVERY, id=f"m.00{n}") for n in (2, 3)]
+
+    deliveries = attempt(Relay(), handover=HandOver(parked))
+
+    assert deliveries.marked == ["m.001", "m.002", "m.003"]
+    assert len(deliveries.settled) == 3
+
+
+def test_a_chain_ends_in_time_and_gives_its_slot_away(attempt):
+    """Mail whose tasks wait in the broker must get its turn as well."""
+    parked = [dataclasses.replace(DELIVERY, id=f"m.{n:03x}") for n in range(2, 99)]
+    handover = HandOver(parked)
+    clock = itertools.count(time.monotonic(), CHAIN_FOR_S / 10)
+
+    relay = Relay()
+
+    deliveries = attempt(relay, handover=handover, monotonic=lambda: float(next(clock)))
+
+    assert 1 < len(deliveries.settled) < 10
+    assert relay.yielded == ["domain:default:b.test"]
+
+
+def test_an_idle_session_yields_to_who_waits_for_its_slot(attempt):
+    """Nobody waits for this domain, but somebody for the zone."""
+    handover = HandOver()
+    handover.wanted = {"zone:default"}
+    relay = Relay()
+
+    attempt(relay, handover=handover)
+
+    assert relay.yielded == ["zone:default"]
+
+
+def test_the_schedule_of_the_domain_goes_before_that_of_the_zone(attempt):
+    """The most specific word counts."""
+    config = Config(
+        zones={"default": Zone(name="default", defer_times=(9 * MINUTE,))},
+        interfaces={},
+        domains={"b.test": DomainLimits(defer_times=(2 * MINUTE,))},
+        queue=QueueConfig(jitter=0.0),
+    )
+    failure = TransientFailure(make_reply(451, "4.7.1", "no"), category="smtp")
+
+    (outcome,) = attempt(Relay(failure), config=config).settled
+
+    assert outcome.due_at == NOW + 2 * MINUTE

@@ -1,209 +1,220 @@
-"""What a tick rings, postpones and expires; over fakes of store and broker."""
+"""A tick's order, what it does how often, and what a fault in it leaves."""
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
-from mta.config.zones import QueueConfig
-from mta.delivery import Delivery, DeliveryState
-from mta.store.deliveries import RING_GRACE
-from mta.worker.scheduler import Scheduler
+from mta.config.zones import Config
+from mta.errors import StoreUnavailable
+from mta.worker.scheduler import SOON_S, TICK_S, Scheduler
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
+MESSAGE = SimpleNamespace(id="m")
 
 
-def a_delivery(number=1, **changes):
-    facts = {
-        "id": f"m.{number:03x}",
-        "message_id": "m",
-        "zone": "default",
-        "recipient": "bob@b.test",
-        "domain": "b.test",
-        "state": DeliveryState.QUEUED,
-        "created_at": NOW,
-        "due_at": NOW,
-        "give_up_at": NOW + timedelta(days=1),
-    }
-    return Delivery(**{**facts, **changes})
+class Recorder:
+    """Everything that a tick calls; tells what was called."""
 
-
-def is_over(row, now):
-    return row.state is not DeliveryState.SENDING and now >= row.give_up_at
-
-
-class Rows:
-    """The rows that are to be rung, and what was done to them."""
-
-    def __init__(self, *rows):
-        self.rows = rows
+    def __init__(self):
         self.done = []
+        self.broken = {}
+        self.zone_names = ["default"]
+        self.is_behind = False
+        self.is_leader = True
 
-    def zones_to_ring(self, now):
-        return sorted({row.zone for row in self.rows})
+    def _note(self, step):
+        self.done.append(step)
+        if step in self.broken:
+            raise self.broken[step]
 
-    def overdue(self, zone, now, *, limit):
-        return [row for row in self.rows if row.zone == zone and is_over(row, now)]
+    def zones(self):
+        return self.zone_names
 
-    def to_ring(self, zone, now, *, limit):
-        live = [row for row in self.rows if not is_over(row, now)]
-        return [row for row in live if row.zone == zone][:limit]
+    def ring_zone(self, zone, now):
+        self._note(f"ring {zone}")
+        return self.is_behind
 
-    def mark_rung(self, rung, now):
-        self.done += [("marked", row.id) for row in rung]
+    def ring_parked(self, now):
+        self._note("parked")
 
-    def postpone_ring(self, waiting, now, until):
-        self.done += [("postponed", row.id, until) for row in waiting]
+    def expire(self, now):
+        self._note("expire")
 
-    def expire(self, row, outcome, *, keep_until):
-        self.done.append(("expired", row.id, outcome.code))
-        return True
+    def settle_doubts(self, now):
+        self._note("doubts")
+
+    def look(self, now):
+        self._note("watch")
 
     def count_live(self):
+        self._note("measure")
         return {}
-
-
-class Broker:
-    def __init__(self, *, room=100, oldest=None, done):
-        self.free = room
-        self.oldest = oldest
-        self.done = done
-
-    def room(self, zone):
-        return self.free
-
-    def ring(self, zone, deliveries, *, rung_at):
-        self.done += [("rung", row.id) for row in deliveries]
-        return len(deliveries)
-
-    def oldest_rung_at(self, zone):
-        return self.oldest
 
     def depth(self, zone):
         return 0
 
     def request_sweep(self):
-        self.done.append(("sweep",))
+        self._note("sweep")
 
-
-class Messages:
     def unexpanded(self, now, *, limit):
-        return []
+        return [(MESSAGE, [])]
+
+    def expand(self, message, recipients, now):
+        self._note("expand")
+
+    def acquire(self):
+        return self.is_leader
+
+    def resign(self):
+        self._note("resign")
 
 
 @pytest.fixture
-def tick():
-    """Run one tick over rows; returns what was done, without the sweep."""
-
-    def run(*rows, room=100, oldest=None, now=NOW):
-        store = Rows(*rows)
-        scheduler = Scheduler(
-            deliveries=store,
-            messages=Messages(),
-            expander=None,
-            broker=Broker(room=room, oldest=oldest, done=store.done),
-            leadership=None,
-            queue=QueueConfig(),
-            zones=["default"],
-            now=lambda: now,
-        )
-        scheduler.tick()
-        return [step for step in store.done if step != ("sweep",)]
-
-    return run
+def recorder():
+    return Recorder()
 
 
-def test_the_record_comes_before_the_bell(tick):
-    """A crash between the two costs one wait, never a storm."""
-    assert tick(a_delivery()) == [("marked", "m.001"), ("rung", "m.001")]
+@pytest.fixture
+def clock():
+    return SimpleNamespace(at_s=100.0)
 
 
-def test_nothing_is_rung_without_room_in_the_broker(tick):
-    """At most HIGH_WATER messages of a zone are in the broker."""
-    assert tick(a_delivery(), room=0) == []
-
-
-def test_no_more_is_rung_than_there_is_room_for(tick):
-    """The rest waits in MongoDB for the next tick."""
-    done = tick(a_delivery(1), a_delivery(2), a_delivery(3), room=2)
-
-    assert [step[1] for step in done if step[0] == "rung"] == ["m.001", "m.002"]
-
-
-def test_a_doorbell_that_still_waits_in_its_list_is_not_doubled(tick):
-    """What was rung after the oldest in the list is in the list."""
-    row = a_delivery(rung_at=NOW - SECOND)
-
-    done = tick(row, oldest=NOW - 2 * SECOND)
-
-    assert done == [("postponed", "m.001", NOW + RING_GRACE)]
-
-
-def test_a_doorbell_older_than_all_that_wait_was_lost(tick):
-    """First in, first out: it is in the list no more."""
-    row = a_delivery(rung_at=NOW - 3 * SECOND)
-
-    assert ("rung", "m.001") in tick(row, oldest=NOW - 2 * SECOND)
-
-
-def test_an_empty_list_after_a_flush_means_all_was_lost(tick):
-    """FLUSHALL costs seconds, not mail."""
-    row = a_delivery(rung_at=NOW - SECOND)
-
-    assert ("rung", "m.001") in tick(row, oldest=None)
-
-
-def test_a_row_without_a_doorbell_is_rung_though_others_wait(tick):
-    """Rows beyond HIGH_WATER are due for the scheduler at once."""
-    assert ("rung", "m.001") in tick(a_delivery(), oldest=NOW - SECOND)
-
-
-def test_a_lease_that_ran_out_is_rung(tick):
-    """The worker that takes the bell claims the row of the dead one."""
-    row = a_delivery(state=DeliveryState.SENDING, rung_at=NOW, owner="dead")
-
-    assert ("rung", "m.001") in tick(row, oldest=NOW - SECOND)
-
-
-def test_a_waiting_row_whose_time_is_over_expires(tick):
-    """Nothing waits for ever, and nobody has to be there to give up."""
-    row = a_delivery(state=DeliveryState.DEFERRED, give_up_at=NOW)
-
-    assert tick(row) == [("expired", "m.001", 554)]
-
-
-def test_it_expires_though_the_broker_has_no_room(tick):
-    """A zone that nobody consumes any more must not keep mail for ever."""
-    row = a_delivery(state=DeliveryState.QUEUED, give_up_at=NOW)
-
-    assert tick(row, room=0) == [("expired", "m.001", 554)]
-
-
-def test_a_row_that_is_being_sent_does_not_expire(tick):
-    """Its worker may be just about to succeed."""
-    row = replace(a_delivery(), state=DeliveryState.SENDING, give_up_at=NOW)
-
-    assert ("rung", "m.001") in tick(row)
-
-
-def test_a_sweep_is_asked_for_now_and_then_not_every_tick():
-    """Deleting bodies is for the maintenance worker, and never urgent."""
-    store = Rows()
-    clock = [0.0]
-    scheduler = Scheduler(
-        deliveries=store,
-        messages=Messages(),
-        expander=None,
-        broker=Broker(done=store.done),
-        leadership=None,
-        queue=QueueConfig(),
-        zones=[],
+@pytest.fixture
+def scheduler(recorder, clock):
+    parts = ("due", "ringer", "mender", "watch", "census", "messages", "expander")
+    return Scheduler(
+        **dict.fromkeys((*parts, "broker", "leadership"), recorder),
+        config=Config(),
         now=lambda: NOW,
-        monotonic=lambda: clock[0],
+        monotonic=lambda: clock.at_s,
     )
 
-    for clock[0] in (0.0, 1.0, 2.0, 100.0, 101.0):
+
+class Pauses:
+    """An Event that is set after so many pauses, and remembers them."""
+
+    def __init__(self, count):
+        self.count = count
+        self.lengths = []
+
+    def wait(self, seconds):
+        self.lengths.append(seconds)
+        return len(self.lengths) > self.count
+
+
+def test_a_tick_does_everything_in_this_order(scheduler, recorder):
+    """What is dealt with first need not be looked at again when ringing."""
+    recorder.zone_names = ["default", "gone"]
+
+    scheduler.tick()
+
+    assert recorder.done == [
+        *("parked", "expire", "doubts"),
+        *("ring default", "ring gone"),
+        *("sweep", "watch", "measure", "expand"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "step", ["parked", "expire", "doubts", "ring default", "sweep", "watch", "measure"]
+)
+def test_a_fault_in_one_step_leaves_the_others(scheduler, recorder, step, caplog):
+    """One poisoned row must not keep all mail waiting."""
+    recorder.broken[step] = KeyError("lane")
+    recorder.zone_names = ["default", "news"]
+
+    scheduler.tick()
+
+    assert {"ring news", "expand"} <= set(recorder.done)
+    assert f"step={step}" in caplog.text
+
+
+def test_a_database_that_is_away_ends_the_tick(scheduler, recorder):
+    """Every other step would wait for it, one after the other."""
+    recorder.broken["expire"] = StoreUnavailable("away")
+
+    with pytest.raises(StoreUnavailable):
         scheduler.tick()
 
-    assert store.done.count(("sweep",)) == 2
+    assert recorder.done == ["parked", "expire"]
+
+
+@pytest.mark.parametrize(
+    ("step", "count"), [("ring default", 31), ("doubts", 7), ("sweep", 3), ("watch", 3)]
+)
+def test_each_step_has_its_own_pace(scheduler, recorder, clock, step, count):
+    """Bodies and alarms have time; what is due has not."""
+    for _ in range(31):
+        scheduler.tick()
+        clock.at_s += 1.0
+
+    assert recorder.done.count(step) == count
+
+
+def test_measuring_a_long_queue_is_done_less_often(scheduler, recorder, clock):
+    """Counting a million rows may take a hundredth of the time, not more."""
+
+    def count_live():
+        recorder.done.append("measure")
+        clock.at_s += 0.5
+        return {}
+
+    recorder.count_live = count_live
+    for _ in range(60):
+        scheduler.tick()
+        clock.at_s += 1.0
+
+    assert recorder.done.count("measure") == 1
+
+
+def test_the_leader_ticks_every_second(scheduler, recorder):
+    """Until it is stopped; then it makes room for the replica."""
+    pauses = Pauses(3)
+
+    scheduler.run(pauses)
+
+    assert pauses.lengths == [TICK_S] * 4
+    assert recorder.done.count("ring default") == 3
+    assert recorder.done[-1] == "resign"
+
+
+def test_a_tick_that_is_behind_is_followed_soon(scheduler, recorder):
+    """The workers must not run dry while there is a backlog."""
+    recorder.is_behind = True
+    pauses = Pauses(2)
+
+    scheduler.run(pauses)
+
+    assert pauses.lengths == [TICK_S, SOON_S, SOON_S]
+
+
+def test_the_replica_waits(scheduler, recorder):
+    """Two at once would be harmless, but not useful."""
+    recorder.is_leader = False
+
+    scheduler.run(Pauses(5))
+
+    assert recorder.done == []
+
+
+def test_a_failed_tick_is_followed_by_another(scheduler, recorder, clock, caplog):
+    """A database that is back is used again, after a new look at who leads."""
+    recorder.broken["expire"] = StoreUnavailable("away")
+    scheduler.run(Pauses(1))
+    recorder.broken.clear()
+    clock.at_s += 10.0
+
+    scheduler.run(Pauses(1))
+
+    assert "tick failed" in caplog.text
+    assert "ring default" in recorder.done
+
+
+def test_it_stops_at_once_when_asked(scheduler):
+    """Nothing is left half done that another tick would not do."""
+    stop = Event()
+    stop.set()
+
+    scheduler.run(stop)

@@ -1,0 +1,82 @@
+"""What the relay is asked for, and what it answers."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mta.config.zones import Zone
+from mta.policy.limits import Slot
+from mta.reply import Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """The two ends of one session.
+
+    Attributes:
+        host: The peer's name, as looked up, or its address if it has none.
+        address: The peer's IP address.
+        source: Our end's IP address; empty if unknown.
+        ehlo_name: What we call ourselves.
+    """
+
+    host: str
+    address: str
+    source: str
+    ehlo_name: str
+
+
+OpenContent = Callable[[Hop], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayRequest:
+    """One message for one recipient.
+
+    Attributes:
+        reverse_path: "" is the null path.
+        domain: The recipient's: a lower-case A-label or an address literal.
+        delivery_id: Sticks to its source address over all attempts.
+        size: Octets of content, roughly.
+        needs_8bit: The content has octets above 127.
+        needs_utf8: The header section has them.
+        open_content: Called once per host that wants the content, with the session
+            it goes over: Received names its ends. What it raises passes through,
+            and nothing is sent then.
+        has_turn: It has waited for the time that a rate once gave it.
+    """
+
+    zone: Zone
+    reverse_path: str
+    recipient: str
+    domain: str
+    delivery_id: str
+    size: int
+    needs_8bit: bool
+    needs_utf8: bool
+    open_content: OpenContent
+    has_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A message that the next hop took; its ``reply`` is to the final dot.
+
+    Attributes:
+        source: Our end's IP address.
+        tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
+        is_reused: The session had carried other messages before.
+        slots: What the session counts against; another message that needs no
+            others may follow on it.
+    """
+
+    reply: Reply
+    host: str
+    address: str
+    source: str
+    ehlo_name: str
+    tls: str
+    cipher: str
+    is_reused: bool
+    duration: timedelta
+    slots: tuple[Slot, ...] = ()

@@ -1,0 +1,139 @@
+"""Rows that wait for a slot: parked in MongoDB, by the key of the limit they met.
+
+Parking is no attempt and costs no polling: whoever frees a slot takes the next row
+on, or rings for it. Rows are taken lane by lane, as ``choose`` says, so that who
+parked ten thousand rows does not keep others waiting. ``ring_at`` is the safety
+net, for when whoever should have taken them died.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from threading import Lock
+
+from pymongo import ASCENDING, ReturnDocument
+
+from mta.delivery import Delivery, DeliveryState
+from mta.store.deliveries import RING_GRACE, Deliveries
+from mta.store.documents import to_delivery
+from mta.store.mongo import DELIVERIES, Mongo, durable, guarded
+
+# The scheduler looks after a parked row that nobody took for so long.
+SAFETY_NET = timedelta(seconds=60)
+
+# Picks one of the lanes that have rows parked for a limit.
+ChooseLane = Callable[[Sequence[str]], str]
+
+# Rows read at once, and for how long they are worth a try: claiming tells which of
+# them are still there, and transactional mail must not wait behind a long list.
+_READ_AT_ONCE = 8
+_READ_WORTH_S = 0.5
+_MANY_LANES = 1_000
+_TRIES = 10
+
+
+class Parking:
+    """The parked rows.
+
+    Args:
+        choose: Whose turn it is, of at least one lane.
+    """
+
+    def __init__(
+        self,
+        db: Mongo,
+        deliveries: Deliveries,
+        choose: ChooseLane,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rows = durable(db, DELIVERIES)
+        self._deliveries = deliveries
+        self._choose = choose
+        self._monotonic = monotonic
+        self._lock = Lock()
+        self._read: dict[str, tuple[float, deque[str]]] = {}
+
+    def claim_next(self, key: str, *, zone: str, owner: str) -> Delivery | None:
+        """Claim the next row of ``zone`` that is parked for ``key``.
+
+        Raises:
+            StoreUnavailable: MongoDB is away.
+        """
+        for _ in range(_TRIES):  # others may just have taken what was read
+            delivery_id = self._next_id(key) or self._read_ids(key, zone)
+            if delivery_id is None:
+                return None
+            claimed = self._deliveries.claim(delivery_id, owner=owner)
+            if claimed is not None:
+                return claimed
+        return None
+
+    @guarded
+    def pick_next(self, key: str, count: int, now: datetime) -> list[Delivery]:
+        """Take up to ``count`` rows out of ``key``'s park, to be rung at once."""
+        picked: list[Delivery] = []
+        for _ in range(count + _TRIES):  # others pick as well
+            lane = self._choose_lane(key)
+            if lane is None or len(picked) == count:
+                break
+            row = self._rows.find_one_and_update(
+                {"waits_for": key, "lane": lane, "state": DeliveryState.QUEUED.value},
+                {
+                    "$set": {"ring_at": now + RING_GRACE, "rung_at": now},
+                    "$unset": {"waits_for": 1},
+                },
+                sort=[("due_at", ASCENDING)],
+                return_document=ReturnDocument.AFTER,
+            )
+            if row is not None:
+                picked.append(to_delivery(row))
+        return picked
+
+    @guarded
+    def keys_to_ring(self, now: datetime) -> list[str]:
+        """Limits with parked rows that nobody took in time."""
+        query = {"waits_for": {"$gte": ""}, "ring_at": {"$lte": now}}
+        return sorted(self._rows.distinct("waits_for", query))
+
+    @guarded
+    def postpone(self, key: str, now: datetime) -> None:
+        """Look again later at the rows of ``key`` whose safety net is due."""
+        self._rows.update_many(
+            {"waits_for": key, "ring_at": {"$lte": now}},
+            {"$set": {"ring_at": now + SAFETY_NET}},
+        )
+
+    def _next_id(self, key: str) -> str | None:
+        with self._lock:
+            worth_until, ids = self._read.get(key, (0.0, deque[str]()))
+            if ids and worth_until > self._monotonic():
+                return ids.popleft()
+            self._read.pop(key, None)
+            return None
+
+    @guarded
+    def _read_ids(self, key: str, zone: str) -> str | None:
+        """Read the ids of the next rows; returns the first, and keeps the others."""
+        lane = self._choose_lane(key)
+        if lane is None:
+            return None
+        found = (
+            self._rows.find({"waits_for": key, "lane": lane, "zone": zone}, {"_id": 1})
+            .sort("due_at", ASCENDING)
+            .limit(_READ_AT_ONCE)
+        )
+        ids = deque(str(row["_id"]) for row in found)
+        if not ids:
+            return None
+        first = ids.popleft()
+        with self._lock:
+            self._read[key] = (self._monotonic() + _READ_WORTH_S, ids)
+        return first
+
+    def _choose_lane(self, key: str) -> str | None:
+        # The condition on lane is always true; it lets the index jump from one lane
+        # to the next.
+        lanes = self._rows.distinct("lane", {"waits_for": key, "lane": {"$gte": ""}})
+        return self._choose(sorted(lanes)[:_MANY_LANES]) if lanes else None

@@ -1,0 +1,1 @@
+"""How a Celery message gets through Redis: taken safely, in bulk, started at once."""

@@ -1,0 +1,196 @@
+"""What ends without a worker: time that is over, doubts, and lost words."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mta.config.zones import Config, QueueConfig, Zone
+from mta.delivery import Delivery, DeliveryState
+from mta.observe import metrics
+from mta.worker.mender import PARKED_AT_ONCE, Mender
+from mta.worker.outcome import Judge
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+END = NOW + timedelta(days=1)
+
+
+def a_delivery(number=1, **changes):
+    facts = {
+        "id": f"m.{number:03x}",
+        "message_id": "m",
+        "zone": "default",
+        "recipient": "bob@b.test",
+        "domain": "b.test",
+        "state": DeliveryState.DEFERRED,
+        "created_at": NOW,
+        "due_at": NOW,
+        "give_up_at": END,
+        "attempts": 2,
+    }
+    return Delivery(**{**facts, **changes})
+
+
+class Rows:
+    def __init__(self):
+        self.overdue_rows = []
+        self.doubtful_rows = []
+        self.settled = []
+        self.is_ours = True
+
+    def overdue(self, now, *, limit):
+        return self.overdue_rows[:limit]
+
+    def doubtful(self, *, limit):
+        return self.doubtful_rows[:limit]
+
+    def expire(self, row, outcome, *, keep_until):
+        self.settled.append((row.id, outcome, keep_until))
+        return self.is_ours
+
+    doubt = expire
+
+
+class Parking:
+    def __init__(self, parked):
+        self.parked = parked
+        self.done = []
+
+    def keys_to_ring(self, now):
+        return sorted(self.parked)
+
+    def pick_next(self, key, count, now):
+        return self.parked[key][:count]
+
+    def postpone(self, key, now):
+        self.done.append(("postponed", key))
+
+
+class Broker:
+    def __init__(self):
+        self.rung = []
+
+    def ring(self, zone, deliveries, *, rung_at):
+        self.rung.append((zone, [row.id for row in deliveries]))
+        return len(deliveries)
+
+
+@pytest.fixture
+def rows():
+    return Rows()
+
+
+@pytest.fixture
+def mender(rows):
+    return a_mender(rows)
+
+
+def a_mender(rows, *, parking=None, **zone):
+    config = Config(
+        queue=QueueConfig(), zones={"default": Zone(name="default", **zone)}
+    )
+    return Mender(
+        due=rows, parking=parking, broker=Broker(), judge=Judge(config=config)
+    )
+
+
+def counted(metric, *labels):
+    return metric.labels(*labels)._value.get()
+
+
+def test_what_waited_too_long_expires_with_a_reply_and_a_line(rows, mender, caplog):
+    """Nothing waits for ever, nothing ends silently."""
+    caplog.set_level("INFO")
+    rows.overdue_rows = [a_delivery(state=DeliveryState.HELD)]
+
+    mender.expire(NOW)
+
+    ((_, outcome, keep_until),) = rows.settled
+    assert (outcome.state, outcome.status) == (DeliveryState.EXPIRED, "5.4.7")
+    assert keep_until == NOW + QueueConfig().keep_records
+    assert "expired id=m.001" in caplog.text
+    assert "was=held" in caplog.text
+
+
+def test_what_somebody_else_was_quicker_with_is_not_told_twice(rows, mender, caplog):
+    """Two leaders may look at the same row; one of them ends it."""
+    caplog.set_level("INFO")
+    rows.is_ours = False
+    rows.overdue_rows = rows.doubtful_rows = [a_delivery()]
+
+    mender.expire(NOW)
+    mender.settle_doubts(NOW)
+
+    assert caplog.text == ""
+
+
+def settle_doubt(rows, zone="default", **policy):
+    rows.doubtful_rows = [a_delivery(zone=zone, state=DeliveryState.SENDING)]
+    a_mender(rows, **policy).settle_doubts(NOW)
+    ((_, outcome, _),) = rows.settled
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "due_at"),
+    [
+        ("retry", DeliveryState.IN_DOUBT, NOW + timedelta(minutes=15)),
+        ("hold", DeliveryState.IN_DOUBT, END),
+        ("assume_delivered", DeliveryState.DELIVERED, None),
+    ],
+)
+def test_the_zone_decides_what_becomes_of_a_doubt(rows, policy, state, due_at):
+    """Its owner died between the final dot and the record: nobody knows."""
+    outcome = settle_doubt(rows, in_doubt=policy)
+
+    assert (outcome.state, outcome.due_at) == (state, due_at)
+    assert outcome.is_doubtful
+
+
+def test_mail_of_a_zone_that_is_no_more_is_tried_again(rows):
+    """Mail must not be lost, whatever the operator did to the file."""
+    outcome = settle_doubt(rows, zone="gone")
+
+    assert outcome.state is DeliveryState.IN_DOUBT
+
+
+def test_the_timeline_says_why_there_is_a_doubt(rows):
+    """And that it was a try: the next hop may have got all of it."""
+    outcome = settle_doubt(rows)
+
+    assert (outcome.category, outcome.code, outcome.status) == ("doubt", 450, "4.4.2")
+    assert "may have been delivered" in outcome.text
+    assert outcome.attempt == 3
+
+
+def test_a_doubt_is_counted_and_told(rows, caplog):
+    """No duplicate is silent."""
+    before = counted(metrics.IN_DOUBT, "default", "crash")
+
+    settle_doubt(rows)
+
+    assert counted(metrics.IN_DOUBT, "default", "crash") == before + 1
+    assert "in doubt id=m.001" in caplog.text
+
+
+def test_a_lost_word_rings_for_a_few_and_leaves_the_rest():
+    """One of them takes the slot and passes the word on; ringing all is a storm."""
+    waiting = [a_delivery(number) for number in range(1, 50)]
+    parking = Parking({"domain:default:b.test": waiting})
+    mender = a_mender(Rows(), parking=parking)
+
+    mender.ring_parked(NOW)
+
+    assert mender.broker.rung == [
+        ("default", [row.id for row in waiting[:PARKED_AT_ONCE]])
+    ]
+    assert parking.done == [("postponed", "domain:default:b.test")]
+
+
+def test_rows_that_wait_for_one_source_are_rung_zone_by_zone():
+    """A source address may serve several zones, each with its own queue."""
+    rows = [a_delivery(1), a_delivery(2, zone="news"), a_delivery(3)]
+    mender = a_mender(Rows(), parking=Parking({"source:192.0.2.1": rows}))
+
+    mender.ring_parked(NOW)
+
+    assert mender.broker.rung == [("default", ["m.001", "m.003"]), ("news", ["m.002"])]
