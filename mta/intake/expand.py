@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Protocol
 
 from mta.delivery import Delivery, DeliveryState, delivery_id
+from mta.policy.fairness import DIRECT_WATER, HIGH_WATER
 from mta.store.deliveries import ETA_LEAD, RING_GRACE, Deliveries
 from mta.store.documents import Recipient, StoredMessage, delivery_document
 from mta.store.messages import Messages
@@ -26,7 +27,7 @@ RING_AT_MOST = 500
 class Bell(Protocol):
     """Wakes the workers of a zone; may fail silently."""
 
-    def room(self, zone: str) -> int: ...
+    def room(self, zone: str, *, most: int) -> int: ...
 
     def ring(
         self, zone: str, deliveries: Sequence[Delivery], *, rung_at: datetime
@@ -53,7 +54,10 @@ class Expander:
             StoreUnavailable: Some rows may be missing; expand again.
         """
         is_due = message.due_at <= now
-        rung = self._choose_rung(recipients) if is_due else set()
+        # Transactional mail overtakes what waits there; other mail must not keep the
+        # scheduler from ringing for those whose turn it is.
+        most = HIGH_WATER if message.is_transactional else DIRECT_WATER
+        rung = self._choose_rung(recipients, most) if is_due else set()
         left_until = now if is_due else message.due_at - ETA_LEAD
         rows = (
             delivery_document(
@@ -76,14 +80,18 @@ class Expander:
         for zone, bells in by_zone.items():
             self._bell.ring(zone, bells, rung_at=now)
 
-    def _choose_rung(self, recipients: Sequence[Recipient]) -> set[int]:
-        """Numbers, from 1, of the recipients to ring for now."""
+    def _choose_rung(self, recipients: Sequence[Recipient], most: int) -> set[int]:
+        """Numbers, from 1, of the recipients to ring for now.
+
+        Args:
+            most: Doorbells of a zone in the broker, up to which there is room.
+        """
         rooms: dict[str, int] = {}
         rung = set()
         for number, recipient in enumerate(recipients, start=1):
             zone = recipient.zone
             if zone not in rooms:
-                rooms[zone] = min(self._bell.room(zone), RING_AT_MOST)
+                rooms[zone] = min(self._bell.room(zone, most=most), RING_AT_MOST)
             if rooms[zone] > 0:
                 rooms[zone] -= 1
                 rung.add(number)

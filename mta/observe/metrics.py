@@ -133,6 +133,7 @@ SCHEDULER_TICK = Histogram(
 _STATUS = {
     DeliveryState.DELIVERED: "delivered",
     DeliveryState.DEFERRED: "deferred",
+    DeliveryState.IN_DOUBT: "deferred",
     DeliveryState.BOUNCED: "rejected",
     DeliveryState.EXPIRED: "rejected",
 }

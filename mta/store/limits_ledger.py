@@ -127,7 +127,11 @@ class Ledger:
         turn = beat.tick(max(opening, clock.turn + beat.step))
         if turn - now > HORIZON_US:
             return Later(beat.key, HORIZON)
-        self._clocks[beat.key] = Clock(clock.granted, turn), beat
+        granted = clock.granted
+        if clock.turn <= now:
+            # The first of a line; it is not void for having waited for its tick.
+            granted = max(granted, now - beat.step)
+        self._clocks[beat.key] = Clock(granted, turn), beat
         if len(self._clocks) > _MANY_CLOCKS:
             self._drop_idle_clocks(now)
         return Later(beat.key, (turn - now) * _MICROSECOND)

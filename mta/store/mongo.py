@@ -60,6 +60,11 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
             partialFilterExpression={"waits_for": {"$exists": True}},
         ),
         IndexModel(
+            [("waits_for", ASCENDING), ("ring_at", ASCENDING)],
+            name="parked_net",
+            partialFilterExpression={"waits_for": {"$exists": True}},
+        ),
+        IndexModel(
             [("dot_at", ASCENDING)],
             name="dotted",
             partialFilterExpression={"dot_at": {"$exists": True}},

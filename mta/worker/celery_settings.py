@@ -19,7 +19,7 @@ amqp
 from typing import Any
 from urllib.parse import urlsplit
 
-from mta.config.settings import Settings
+from mta.config.settings import DEFAULT_BROKER_URL, Settings
 from mta.config.zones import Config
 from mta.worker.doorbell import (
     MAINTENANCE_QUEUE,
@@ -28,8 +28,6 @@ from mta.worker.doorbell import (
     TASK,
 )
 from mta.worker.transport.names import SECURE_TRANSPORT, STRATEGY, TRANSPORT
-
-DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 # Named, not imported: the composition root stands above this room. A worker
 # imports it at start, and it hands the tasks what they need.

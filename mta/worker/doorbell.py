@@ -31,6 +31,7 @@ from redis.exceptions import RedisError
 
 from mta.delivery import Delivery
 from mta.observe import metrics
+from mta.policy.fairness import HIGH_WATER
 from mta.store.grouped import Grouped
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,6 @@ log = logging.getLogger(__name__)
 TASK = "mta.deliver"
 SWEEP_TASK = "mta.sweep"
 MAINTENANCE_QUEUE = "mta.maintenance"
-# Celery messages of one zone in the broker at once: Redis stays small, a flush
-# costs seconds, and priorities still work. The rest waits in MongoDB.
-HIGH_WATER = 5_000
 BATCH = 1_000
 # On Redis 0 is taken first and 9 last; these are also the transport's steps.
 PRIORITY_HIGH, PRIORITY_NORMAL = 0, 5
@@ -51,8 +49,9 @@ ETA_LEAD = timedelta(seconds=5)
 CONFIRM_TIMEOUT_S = 2.0
 # After a failed publish nobody waits for the broker for this long.
 PAUSE_S = 5.0
-# A depth measured this long ago is measured again.
-_DEPTH_AGE_S = 1.0
+# A depth measured this long ago is measured again. Our own rings are added meanwhile,
+# but not what the workers take.
+_DEPTH_AGE_S = 0.25
 
 # A zone, its deliveries to ring for, and the instant to say it was done.
 Ring: TypeAlias = tuple[str, Sequence[Delivery], datetime]
@@ -65,7 +64,7 @@ class Doorbell:
     """Publishes doorbells and says how many wait in the broker.
 
     Args:
-        by: Who rings, for the metrics: ``intake`` or ``scheduler``.
+        by: Who rings, for the metrics: ``intake``, ``scheduler`` or ``worker``.
         monotonic: Seconds of a clock that never jumps.
     """
 
@@ -113,10 +112,10 @@ class Doorbell:
         metrics.RINGS.labels(zone, self._by).inc(len(deliveries))
         return len(deliveries)
 
-    def room(self, zone: str) -> int:
-        """How many more doorbells of ``zone`` the broker should hold; may be 0.
+    def room(self, zone: str, *, most: int = HIGH_WATER) -> int:
+        """How many more doorbells of ``zone`` there may be until they are ``most``.
 
-        Measured at most once a second; when the broker is away, nothing fits.
+        Measured a few times a second; when the broker is away, nothing fits.
         """
         measured_at, depth = self._depths.get(zone, (float("-inf"), 0))
         if self._monotonic() - measured_at > _DEPTH_AGE_S:
@@ -125,7 +124,7 @@ class Doorbell:
                 return 0
             depth = measured
             self._depths[zone] = (self._monotonic(), depth)
-        return max(0, HIGH_WATER - depth)
+        return max(0, most - depth)
 
     def depth(self, zone: str) -> int | None:
         """Celery messages waiting on the zone's queue; None if nobody answers."""

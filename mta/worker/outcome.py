@@ -11,7 +11,7 @@ from mta.errors import AttemptFailed
 from mta.observe import metrics
 from mta.policy.classify import category_of, decide
 from mta.policy.retry import choose_schedule, next_attempt_at
-from mta.policy.wait import parse_wait
+from mta.policy.wait import is_about_pace, parse_wait
 from mta.relay.request import Sent
 from mta.reply import Reply, make_reply
 
@@ -116,6 +116,7 @@ class Judge:
         if decide(failure).action != "defer":
             return DeliveryState.BOUNCED, None
         domain = self.config.domain_limits(claimed.domain)
+        text = " ".join(failure.reply.text)
         scopes = (domain.defer_times, zone.defer_times, self.config.queue.defer_times)
         due_at = next_attempt_at(
             choose_schedule(
@@ -126,7 +127,8 @@ class Judge:
             give_up_at=claimed.give_up_at,
             jitter=self.config.queue.jitter,
             key=claimed.id,
-            asked=parse_wait(" ".join(failure.reply.text)),
+            asked=parse_wait(text),
+            may_shorten=is_about_pace(text),
         )
         return (DeliveryState.DEFERRED if due_at else DeliveryState.BOUNCED), due_at
 

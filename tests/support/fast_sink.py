@@ -33,7 +33,7 @@ class FastSink:
     def __init__(self, folder: Path, *hosts: str) -> None:
         self.hosts = hosts
         self.port = 0
-        self._journal = folder / "sink.journal"
+        self.journal = folder / "sink.journal"
         self._control = folder / "sink.control"
         self._read = 0
         self._arrivals: list[Arrival] = []
@@ -42,7 +42,7 @@ class FastSink:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.support.fast_sink_server"]
-        command += ["--journal", str(self._journal), "--control", str(self._control)]
+        command += ["--journal", str(self.journal), "--control", str(self._control)]
         process = subprocess.Popen([*command, *self.hosts], stdout=subprocess.PIPE)
         assert process.stdout is not None
         self._process = process
@@ -111,7 +111,7 @@ class FastSink:
         return int(figures["most_open"]), float(figures["most_open_at"])
 
     def _new_lines(self) -> Iterable[list[str]]:
-        with self._journal.open("rb") as file:
+        with self.journal.open("rb") as file:
             file.seek(self._read)
             block = file.read()
         whole = block[: block.rfind(b"\n") + 1]
@@ -128,8 +128,8 @@ class FastSink:
         return figures
 
 
-def most_open_of(journal: Path, domain: str) -> tuple[int, float]:
-    """The most connections that were open at once for one recipient domain.
+def most_open_of(journal: Path, domain: str, since: float = 0.0) -> tuple[int, float]:
+    """The most connections that were open at once for one recipient domain, and when.
 
     A connection is the domain's from its acceptance, if its first message is, until
     its end or its first message for another domain.
@@ -151,7 +151,7 @@ def most_open_of(journal: Path, domain: str) -> tuple[int, float]:
             is_open.add(number)
         else:
             is_open.discard(number)
-        if len(is_open) > most:
+        if len(is_open) > most and float(at) >= since:
             most, when = len(is_open), float(at)
     return most, when
 

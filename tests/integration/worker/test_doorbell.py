@@ -14,8 +14,9 @@ from celery import Celery
 from mta.config.settings import load_settings
 from mta.config.zones import Config
 from mta.delivery import Delivery, DeliveryState
+from mta.policy.fairness import HIGH_WATER
 from mta.worker.celery_settings import celery_settings
-from mta.worker.doorbell import HIGH_WATER, PAUSE_S, TASK, Doorbell
+from mta.worker.doorbell import PAUSE_S, TASK, Doorbell
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
