@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --use-pep517
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast check fmt bench docs lock clean
+.PHONY: help run demo test test-fast check fmt bench chaos proof docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,15 @@ fmt: $(VENV)/dev.stamp ## Format the code and fix what can be fixed
 
 bench: $(VENV)/run.stamp ## Measure acceptance and delivery on this machine
 	@$(BIN)/python -m tests.bench
+
+chaos: $(VENV)/dev.stamp ## 5,000 messages while everything is killed in turn: what is lost, what came twice
+	@$(BIN)/python -m tests.proof.chaos
+
+proof: $(VENV)/dev.stamp ## Limits with 2, 8 and 32 workers, fairness, a million deferred: half an hour
+	@for n in 2 8 32; do $(BIN)/python -m tests.proof.limits --workers $$n || exit 1; done
+	@$(BIN)/python -m tests.proof.limits --workers 8 --stop-redis
+	@$(BIN)/python -m tests.proof.campaign
+	@$(BIN)/python -m tests.proof.million
 
 docs: $(VENV)/dev.stamp ## Check that every link and named file in the docs exists
 	@$(BIN)/pytest tests/unit/test_docs.py

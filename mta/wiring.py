@@ -186,8 +186,8 @@ def build_worker(settings: Settings, config: Config) -> Life:
             owner=owner,
             host=socket.gethostname(),
             pid=os.getpid(),
-            on_presence=limits.set_presence,
-            count=lambda: (attempts.counts.started, attempts.counts.busy),
+            shares=limits,
+            work=attempts.counts,
         ),
     )
 

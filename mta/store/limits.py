@@ -70,6 +70,9 @@ __all__ = [
 CONNECTIONS = 16
 SETTLING = timedelta(microseconds=SETTLING_US)
 _RETRIES = 3
+# Somebody whom the others do not count yet asks again so soon, and then so late.
+_NEWCOMER_NAP_S = 0.25
+_NEWCOMER_WAIT = timedelta(seconds=2)
 
 
 class Limits:
@@ -87,7 +90,11 @@ class Limits:
         connections: int = CONNECTIONS,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._counted_from = 0.0
         clock = SharedClock(monotonic=monotonic, wall=wall)
         self._local = LocalLimits(clock)
         self._troubles = Troubles(monotonic=monotonic)
@@ -111,6 +118,11 @@ class Limits:
         """Whether Redis is asked; else this process decides alone."""
         return self._link is not None and self._link.is_up
 
+    @property
+    def _is_newcomer(self) -> bool:
+        """Others do not count this process yet: what is to be its share is in use."""
+        return self._monotonic() < self._counted_from
+
     def start(self, on_wanted: Callable[[str], None]) -> None:
         """Begin to beat and to listen; returns once Redis has answered, or not.
 
@@ -128,9 +140,18 @@ class Limits:
         if self._link is not None:
             self._link.stop()
 
-    def set_presence(self, presence: Presence) -> None:
-        """Learn what the share of this process is; before, it is all."""
+    def set_presence(
+        self, presence: Presence, *, counted_in: timedelta = timedelta(0)
+    ) -> None:
+        """Learn what the share of this process is; before, it is all.
+
+        Args:
+            counted_in: Until then others may not count this process yet, and use
+                its share: it decides nothing alone, but waits.
+        """
         self._local.set_presence(presence)
+        if counted_in:
+            self._counted_from = self._monotonic() + counted_in.total_seconds()
 
     def acquire(
         self,
@@ -157,12 +178,18 @@ class Limits:
             answer = self._ask(question, dropped)
             if answer is not None and not isinstance(answer, Unsettled):
                 return answer
+            if self._is_newcomer:
+                self._sleep(_NEWCOMER_NAP_S)  # Redis may answer any moment
+                continue
             if answer is None:
                 alone = self._decide_alone(question)
             else:
                 alone = self._decide_unsettled(question, answer.left or SETTLING)
             if alone is not None:
                 return self._drop(member, dropped, alone)
+        if self._is_newcomer:
+            key = next((slot.key for slot in demand.slots), member)
+            return Later(key, _NEWCOMER_WAIT)
         # It comes and goes faster than it can be asked.
         return self._drop(member, dropped, self._decide(question))
 

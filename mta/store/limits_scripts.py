@@ -113,7 +113,7 @@ for i = 1, paces do
     turn = 0
   end
   local at = math.max(granted, floor) + interval
-  if ARGV[4] ~= '1' then at = math.max(at, turn) end
+  if ARGV[4] ~= '1' then at = math.max(at, turn + interval) end
   if at > opening then opening, decisive = at, i end
   clocks[i] = {granted, turn, interval}
 end

@@ -105,6 +105,9 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
         ),
         IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
     ),
+    WORKERS: (
+        IndexModel([("seen_at", ASCENDING)], name="ttl", expireAfterSeconds=600),
+    ),
     # The GridFS specification wants (files_id, n); the TTLs are the backstop that
     # collects what a crash between body and message left.
     f"{SPOOL_BUCKET}.chunks": (

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from mta.store.mongo import Document, Mongo, guarded
-
-WORKERS = "workers"
+from mta.store.mongo import WORKERS, Document, Mongo, guarded
 
 # A worker that was silent for so long is given up. It beats every 10 s or so.
 ALIVE = timedelta(seconds=45)

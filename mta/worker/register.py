@@ -5,24 +5,45 @@ and for the scheduler, who misses workers that have work and do nothing.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from datetime import timedelta
 from threading import Event, Thread
+from typing import Protocol
 
 from mta.errors import StoreUnavailable
+from mta.observe import metrics
 from mta.store.workers import Presence, Workers
 
 log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 10.0
+# When all others have beaten since we came, and so know of us.
+KNOWN_IN = timedelta(seconds=BEAT_EVERY_S + 2)
+
+
+class Shares(Protocol):
+    """Who wants to know our rank; see ``mta.store.limits.Limits``."""
+
+    @property
+    def is_shared(self) -> bool: ...
+
+    def set_presence(
+        self, presence: Presence, *, counted_in: timedelta = timedelta(0)
+    ) -> None: ...
+
+
+class Work(Protocol):
+    """What there is to tell; see ``mta.worker.attempt.Counts``."""
+
+    @property
+    def started(self) -> int: ...
+
+    @property
+    def busy(self) -> int: ...
 
 
 class Register:
-    """This worker's entry in the registry.
-
-    Args:
-        on_presence: Told our rank among the workers that share a zone with us.
-        count: Deliveries begun so far, and being worked on now.
-    """
+    """This worker's entry in the registry."""
 
     def __init__(
         self,
@@ -31,22 +52,24 @@ class Register:
         owner: str,
         host: str,
         pid: int,
-        on_presence: Callable[[Presence], None],
-        count: Callable[[], tuple[int, int]],
+        shares: Shares,
+        work: Work,
     ) -> None:
         self._workers = workers
         self._owner = owner
         self._host = host
         self._pid = pid
-        self._on_presence = on_presence
-        self._count = count
+        self._shares = shares
+        self._work = work
         self._zones: Sequence[str] = ()
         self._stopping = Event()
 
     def start(self, zones: Sequence[str]) -> None:
         """Register as a worker of ``zones``, and go on doing so."""
         self._zones = zones
-        self.beat()
+        presence = self.beat()
+        if presence is not None and presence.count > 1:
+            self._shares.set_presence(presence, counted_in=KNOWN_IN)
         Thread(target=self._run, name="register", daemon=True).start()
 
     def stop(self) -> None:
@@ -57,22 +80,23 @@ class Register:
         except StoreUnavailable as error:
             log.warning("could not sign off error=%s", error)
 
-    def beat(self) -> None:
+    def beat(self) -> Presence | None:
         """Say once that we live; while MongoDB is away, what we knew stays."""
-        started, busy = self._count()
+        metrics.LIMITS_LOCAL.set(not self._shares.is_shared)
         try:
             presence = self._workers.beat(
                 self._owner,
                 zones=self._zones,
                 host=self._host,
                 pid=self._pid,
-                started=started,
-                busy=busy,
+                started=self._work.started,
+                busy=self._work.busy,
             )
         except StoreUnavailable as error:
             log.warning("could not sign in error=%s", error)
-        else:
-            self._on_presence(presence)
+            return None
+        self._shares.set_presence(presence)
+        return presence
 
     def _run(self) -> None:
         while not self._stopping.wait(BEAT_EVERY_S):

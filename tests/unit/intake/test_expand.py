@@ -6,6 +6,7 @@ import pytest
 
 from mta.intake.expand import RING_AT_MOST, Expander
 from mta.mail.envelope import Envelope
+from mta.policy.fairness import DIRECT_WATER
 from mta.store.deliveries import ETA_LEAD, RING_GRACE
 from mta.store.documents import Body, Recipient, StoredMessage
 
@@ -28,12 +29,13 @@ class Store:
 
 
 class Bell:
-    def __init__(self, **rooms):
+    def __init__(self, *, waiting=0, **rooms):
+        self.waiting = waiting
         self.rooms = rooms
         self.rung = []
 
     def room(self, zone, *, most):
-        return self.rooms.get(zone, 5_000)
+        return self.rooms.get(zone, most - self.waiting)
 
     def ring(self, zone, deliveries, *, rung_at):
         self.rung += deliveries
@@ -91,7 +93,7 @@ def test_of_a_long_list_only_the_first_are_rung_at_once(store):
     """The rest is the scheduler's: other tenants' mail comes between."""
     bell = Bell()
 
-    ring_at = expand(store, bell, to(RING_AT_MOST + 3))
+    ring_at = expand(store, bell, to(RING_AT_MOST + 3), is_transactional=True)
 
     assert len(bell.rung) == RING_AT_MOST
     assert ring_at[-3:] == [NOW] * 3
@@ -137,3 +139,13 @@ def test_the_rows_come_before_the_note_that_they_exist(store):
     expand(store, Bell(), to(2_500))
 
     assert store.expanded == [2_500]
+
+
+def test_transactional_mail_is_rung_behind_a_backlog(store):
+    """It overtakes what waits in the broker, so that is no reason to wait."""
+    bell = Bell(waiting=DIRECT_WATER)
+
+    expand(store, bell, to(1))
+    expand(store, bell, to(1), id="t", is_transactional=True)
+
+    assert [row.id for row in bell.rung] == ["t.001"]

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from mta.store.limits import Demand, Full, Granted, Limits, Slot, Trouble
+from mta.store.limits import Demand, Full, Granted, Later, Limits, Slot, Trouble
 from mta.store.limits_troubles import Troubles
 from mta.store.workers import Presence
 
@@ -110,3 +110,18 @@ def test_of_too_many_troubles_the_last_are_remembered():
     assert troubles.find("0") is None
     assert troubles.find("2999") is not None
     assert len(troubles._known) <= 1000
+
+
+def test_a_newcomer_decides_nothing_alone():
+    """What is to be its share is still in use by those who do not know of it."""
+    clock, naps = [100.0], []
+    limits = Limits(None, monotonic=lambda: clock[0], sleep=naps.append)
+    limits.set_presence(Presence(1, 2), counted_in=timedelta(seconds=12))
+
+    early = limits.acquire("a", DEMAND)
+    clock[0] += 12
+    known = limits.acquire("a", DEMAND)
+
+    assert isinstance(early, Later)
+    assert 0 < sum(naps) <= 1
+    assert known == Granted()
