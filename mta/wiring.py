@@ -181,6 +181,7 @@ def build_worker(settings: Settings, config: Config) -> Life:
         leases=leases,
         limits=limits,
         relay=relay,
+        handover=handover,
         register=Register(
             Workers(db),
             owner=owner,

@@ -24,8 +24,8 @@ The same holds for every later pair, whatever the processes.
   before anything else: there may be a second such row, which then waits at most
   until the first one's release.
 
-What is left are slots that no release frees, because a process died: their leases
-run out unheard, and the rows' own safety net in MongoDB finds the slots free. While
+Slots that no release frees, because a process died, are found by the beat of those
+who live, within seconds of the lease's end: exactly one of them hears of each. While
 Redis is away or unsettled, and without one, ``release`` counts every key as wanted.
 """
 
@@ -47,7 +47,7 @@ from mta.policy.limits import (
     Trouble,
     bounded_key,
 )
-from mta.store.limits_link import Link
+from mta.store.limits_link import Link, OnFreed
 from mta.store.limits_local import LocalLimits, SharedClock
 from mta.store.limits_redis import RedisLimits, Unsettled, connect
 from mta.store.limits_scripts import SETTLING_US
@@ -123,15 +123,17 @@ class Limits:
         """Others do not count this process yet: what is to be its share is in use."""
         return self._monotonic() < self._counted_from
 
-    def start(self, on_wanted: Callable[[str], None]) -> None:
+    def start(self, on_wanted: Callable[[str], None], on_freed: OnFreed) -> None:
         """Begin to beat and to listen; returns once Redis has answered, or not.
 
         Args:
             on_wanted: Called with each key that somebody says to wait for, this
                 process included, in a thread of its own.
+            on_freed: Called with the key of each slot that its holder's death has
+                freed, of those that somebody waits for.
         """
         if self._link is not None:
-            self._link.start()
+            self._link.start(on_freed)
         self._wanted.start(on_wanted)
 
     def stop(self) -> None:

@@ -39,6 +39,8 @@ RENEW_EVERY_S = LEASE.total_seconds() / 4
 # Who comes back sooner than others asks Redis while they still decide alone.
 _RETRY_S = 0.2
 
+OnFreed = Callable[[Sequence[str]], None]
+
 _T = TypeVar("_T")
 
 
@@ -75,6 +77,7 @@ class Link:
         self._orphans: dict[tuple[str, str], float] = {}
         self._lock = Lock()
         self._orphans_lock = Lock()
+        self._on_freed: OnFreed = lambda keys: None
         self._kicked = Event()
         self._stopping = False
         self._thread: Thread | None = None
@@ -127,8 +130,14 @@ class Link:
                 for pair in [pair for pair in self._orphans if pair[0] == member]:
                     del self._orphans[pair]
 
-    def start(self) -> None:
-        """Beat once, then go on in a thread (a greenlet, when patched)."""
+    def start(self, on_freed: OnFreed) -> None:
+        """Beat once, then go on in a thread (a greenlet, when patched).
+
+        Args:
+            on_freed: Told the key of each slot that its holder's death has freed,
+                of those that somebody waits for.
+        """
+        self._on_freed = on_freed
         self._try_beat()
         self._thread = Thread(target=self._go_on, name="limits", daemon=True)
         self._thread.start()
@@ -163,6 +172,10 @@ class Link:
         elif asked_at - self._renewed_at >= RENEW_EVERY_S:
             self._renew()
         self._release_orphans()
+        if freed := self._beats.bury(self._wanted.keys()):
+            log.info("slots of the dead are free keys=%s", " ".join(freed))
+            # It may take a while, and the beat must not wait.
+            Thread(target=self._on_freed, args=(freed,), daemon=True).start()
 
     def _come_back(self, run: str, epoch: str, failures: int) -> None:
         """Tell what we hold, were granted, and know to be waited for; then rely."""

@@ -33,7 +33,7 @@ from mta.store import limits_scripts as scripts
 
 PREFIX = "mta:"
 CHANNEL = f"{PREFIX}wanted"
-LEASE = timedelta(seconds=60)  # renewed every 15 s: three renewals may fail
+LEASE = timedelta(seconds=16)  # renewed every 4 s: three renewals may fail
 # What waits for a slot says so again within 72 s, when its safety net was due.
 WANTED_FOR = timedelta(minutes=5)
 
@@ -247,6 +247,15 @@ class RedisLimits:
                 missing.append((some[index - 1].key, member.decode("utf-8")))
         return missing
 
+    def bury(self, keys: Sequence[str]) -> list[str]:
+        """Free the slots of those who died; returns the key of each one freed."""
+        freed: list[str] = []
+        for some in _chunks(keys, _KEYS_AT_ONCE):
+            reply = self._run(BURY, [_slots_name(key) for key in some], [self._time()])
+            for index, count in zip(reply[::2], reply[1::2], strict=True):
+                freed += [some[index - 1]] * count
+        return freed
+
     def beat(self, run: str, known: str) -> Pulse:
         """Say that a process lives, and hear how far Redis is to be relied on.
 
@@ -311,6 +320,7 @@ RELEASE = _Script(scripts.RELEASE)
 WANT = _Script(scripts.WANT)
 UNWANT = _Script(scripts.UNWANT)
 LIST_WANTED = _Script(scripts.LIST_WANTED)
+BURY = _Script(scripts.BURY)
 RESTORE = _Script(scripts.RESTORE)
 REGISTER = _Script(scripts.REGISTER)
 RENEW = _Script(scripts.RENEW)

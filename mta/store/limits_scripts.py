@@ -64,6 +64,10 @@ local function is_wanted(wanted, name, now)
   local ends = redis.call('ZSCORE', wanted, name)
   return ends and tonumber(ends) > now
 end
+-- How many hold a slot whose lease still runs.
+local function count_held(key, now)
+  return redis.call('ZCOUNT', key, string.format('(%.0f', now), '+inf')
+end
 local function take(key, now, ttl, member)
   redis.call('ZADD', key, now + ttl, member)
   redis.call('PEXPIRE', key, math.ceil(ttl / 500))
@@ -97,9 +101,12 @@ if left ~= 0 then return {4, left} end
 local member, slots, paces = ARGV[3], tonumber(ARGV[6]), tonumber(ARGV[7])
 for i = 1, slots do
   local key = KEYS[3 + i]
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  if redis.call('ZCARD', key) >= tonumber(ARGV[7 + i])
-      and not redis.call('ZSCORE', key, member) then
+  -- Where somebody waits, the dead are left for whoever hands their slots on.
+  if not is_wanted(KEYS[2], key, now) then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  end
+  local lease = tonumber(redis.call('ZSCORE', key, member) or 0)
+  if lease <= now and count_held(key, now) >= tonumber(ARGV[7 + i]) then
     return {1, i}
   end
 end
@@ -168,9 +175,24 @@ redis.call('ZADD', KEYS[2], now + lifetime, KEYS[3])
 redis.call('PEXPIRE', KEYS[2], math.ceil(lifetime / 1000))
 redis.call('PUBLISH', ARGV[4], ARGV[5])
 if read_trust(KEYS[1], now) ~= 0 then return -1 end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-if redis.call('ZCARD', KEYS[3]) < tonumber(ARGV[2]) then return 1 end
+if count_held(KEYS[3], now) < tonumber(ARGV[2]) then return 1 end
 return 0
+"""
+)
+
+# KEYS: slots; ARGV: now. Returns pairs: the index of a slot, and how many of those who
+# held it died. Nobody else hears of them.
+BURY = _script(
+    """
+local now, answer = read_clock(ARGV[1]), {}
+for i = 1, #KEYS do
+  local dead = redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
+  if dead > 0 then
+    answer[#answer + 1] = i
+    answer[#answer + 1] = dead
+  end
+end
+return answer
 """
 )
 

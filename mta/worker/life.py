@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mta.worker.attempt import Attempts
+from mta.worker.handover import HandOver
 from mta.worker.leases import Leases
 from mta.worker.register import Register
 
@@ -35,7 +36,11 @@ class Relay(Protocol):
 class Limits(Protocol):
     """The limits; see ``mta.store.limits.Limits``."""
 
-    def start(self, on_wanted: Callable[[str], None]) -> None: ...
+    def start(
+        self,
+        on_wanted: Callable[[str], None],
+        on_freed: Callable[[Sequence[str]], None],
+    ) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -48,13 +53,14 @@ class Life:
     leases: Leases
     limits: Limits
     relay: Relay
+    handover: HandOver
     register: Register
     wait: Callable[[float], None] = time.sleep
 
     def start(self, zones: Sequence[str]) -> None:
         """Begin the heartbeats; the tasks of ``zones`` may come."""
         self.register.start(zones)
-        self.limits.start(self.relay.yield_idle)
+        self.limits.start(self.relay.yield_idle, self.handover.ring_next)
         self.leases.start()
 
     def stop_soon(self) -> None:

@@ -38,7 +38,7 @@ from mta.store.workers import Presence
 url, name, rank, count = sys.argv[1:]
 limits = Limits(url)
 limits.set_presence(Presence(int(rank), int(count)))
-limits.start(lambda key: None)
+limits.start(lambda key: None, lambda keys: None)
 print("ready", flush=True)
 until = float(input())
 slot, key = Slot(f"zone:{name}", LIMIT), f"domain:{name}"

@@ -152,6 +152,32 @@ def test_the_slots_of_who_died_are_free_after_the_lease(rig):
     assert rig.ask("c", DOMAIN) == Granted()
 
 
+def test_the_dead_are_left_for_who_hands_their_slots_on(rig):
+    """Taken silently, a slot would be worth one delivery instead of the next ones."""
+    for member in "ab":
+        rig.ask(member, DOMAIN)
+    rig.want(DOMAIN)
+    rig.advance(LEASE)
+
+    taken = rig.ask("c", DOMAIN)
+
+    assert taken == Granted()
+    assert rig.bury([ZONE.key, DOMAIN.key]) == [DOMAIN.key] * 2
+    assert rig.bury([ZONE.key, DOMAIN.key]) == []
+
+
+def test_an_expired_lease_is_no_right_to_a_slot(rig):
+    """Somebody else may have it by now."""
+    for member in "ab":
+        rig.ask(member, DOMAIN)
+    rig.want(DOMAIN)
+    rig.advance(LEASE)
+    for member in "cd":
+        rig.ask(member, DOMAIN)
+
+    assert rig.ask("a", DOMAIN) == Full(*DOMAIN)
+
+
 def test_a_renewed_lease_goes_on(rig):
     """The heartbeat of a living process keeps its slots."""
     for member in "ab":

@@ -43,9 +43,10 @@ class Two:
 
     def __init__(self, url: str) -> None:
         self.heard: tuple[list[str], list[str]] = ([], [])
+        self.freed: list[str] = []
         self.a, self.b = self.both = (Limits(url), Limits(url))
         for limits, heard in zip(self.both, self.heard, strict=True):
-            limits.start(heard.append)
+            limits.start(heard.append, self.freed.extend)
 
     def settle(self) -> None:
         """Wait until Redis decides, for both."""
@@ -167,6 +168,19 @@ def test_dropped_slots_are_handed_on(two):
     assert answer == Granted(freed=(SLOT.key,))
 
 
+def test_the_slots_of_a_dead_process_are_handed_on(two, url):
+    """Nobody releases them; one of those who live hears of each."""
+    slot = Slot("domain:default:b.test", 1)
+    two.a.want(slot)
+    with Redis.from_url(url) as client:
+        client.zadd("mta:slots:domain:default:b.test", {"dead.1": 1})
+
+    assert eventually(lambda: two.freed)
+
+    assert two.freed == [slot.key]
+    assert two.b.acquire("b", Demand((slot,))) == Granted()
+
+
 def test_a_fresh_redis_is_settled_after_three_seconds(url):
     """Meanwhile both have their shares, and what they took then counts."""
     two = Two(url)
@@ -215,7 +229,7 @@ def test_without_an_answer_shares_decide_at_once(unused_port_url):
     """Nobody waits for a timeout each time, and nobody gets more than a share."""
     limits = Limits(unused_port_url)
     limits.set_presence(Presence(0, 2))
-    limits.start(lambda key: None)
+    limits.start(lambda key: None, lambda keys: None)
 
     since = time.monotonic()
     answers = [limits.acquire(f"m{n}", SLOTS) for n in range(100)]

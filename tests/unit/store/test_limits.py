@@ -15,7 +15,7 @@ DEMAND = Demand((SLOT, Slot("zone:default", 10)))
 @pytest.fixture
 def limits() -> Limits:
     limits = Limits(None)
-    limits.start(lambda key: None)
+    limits.start(lambda key: None, lambda keys: None)
     return limits
 
 
