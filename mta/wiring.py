@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import socket
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -33,6 +34,7 @@ from mta.relay.relay import Clockwork, Relay
 from mta.relay.resolver import Resolver
 from mta.relay.wire import Timeouts
 from mta.store.census import Census
+from mta.store.clock import DatabaseClock
 from mta.store.deliveries import Deliveries
 from mta.store.due import Due
 from mta.store.inbox import Inbox
@@ -65,15 +67,6 @@ _lottery = random.Random()  # noqa: S311
 DEFAULT_MONGO_URI = "mongodb://127.0.0.1:27017/mta"
 
 
-def utc_now() -> datetime:
-    """The wall clock, in whole milliseconds.
-
-    BSON keeps no more: what we hold and what we read back must be equal.
-    """
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
 @functools.cache
 def open_database(settings: Settings) -> Mongo:
     """Connect, lazily, to the database of ``MTA_MONGO_URI``; one client a process."""
@@ -81,13 +74,25 @@ def open_database(settings: Settings) -> Mongo:
     return connect(settings.mongo_uri or DEFAULT_MONGO_URI, name=name)
 
 
+@functools.cache
+def open_clock(settings: Settings) -> DatabaseClock:
+    """What tells this process the time; one a process, as the database."""
+    db = open_database(settings)
+    return DatabaseClock(db, wall=_wall, monotonic=time.monotonic)
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
 def prepare_database(settings: Settings) -> None:
-    """Create the indexes; every process may do it at its start.
+    """Create the indexes, and set the clock; every process may do it at its start.
 
     Raises:
         StoreUnavailable: MongoDB does not answer.
     """
     ensure_indexes(open_database(settings))
+    open_clock(settings).adjust()
 
 
 def build_intake(settings: Settings, config: Config) -> Intake:
@@ -103,7 +108,7 @@ def build_intake(settings: Settings, config: Config) -> Intake:
         spool=Spool(db, SPOOL_BUCKET),
         messages=messages,
         expander=Expander(deliveries, messages, Doorbell(app, by="intake")),
-        now=utc_now,
+        now=open_clock(settings).now,
     )
 
 
@@ -129,7 +134,7 @@ def build_steer(settings: Settings, config: Config) -> Steer:
         census=Census(db),
         messages=Messages(db),
         keep_records=config.queue.keep_records,
-        now=utc_now,
+        now=open_clock(settings).now,
     )
 
 
@@ -147,7 +152,7 @@ def build_api(settings: Settings, config: Config) -> Flask:
         look=build_look(settings, config),
         steer=build_steer(settings, config),
         inbox=build_inbox(settings) if settings.sandbox else None,
-        now=utc_now,
+        now=open_clock(settings).now,
     )
 
 
@@ -156,12 +161,13 @@ def build_worker(settings: Settings, config: Config) -> Life:
     db = open_database(settings)
     deliveries = Deliveries(db, lease=config.queue.lease)
     leases = Leases(deliveries)
+    clock = open_clock(settings)
     limits = Limits(limits_url(settings))
     handover = HandOver(
         limits,
         Parking(db, deliveries, lane_chooser(config)),
         Doorbell(app, by="worker"),
-        utc_now,
+        clock.now,
     )
     relay = build_relay(settings, config, limits, on_free=handover.ring_next)
     owner = owner_name()
@@ -173,7 +179,7 @@ def build_worker(settings: Settings, config: Config) -> Life:
         relay=relay,
         handover=handover,
         owner=owner,
-        now=utc_now,
+        now=clock.now,
         spread=_lottery.random,
     )
     return Life(
@@ -182,6 +188,7 @@ def build_worker(settings: Settings, config: Config) -> Life:
         limits=limits,
         relay=relay,
         handover=handover,
+        clock=clock,
         register=Register(
             Workers(db),
             owner=owner,
@@ -250,7 +257,7 @@ def build_sweeper(settings: Settings, config: Config) -> Sweeper:
         messages=Messages(db),
         spool=Spool(db, SPOOL_BUCKET),
         queue=config.queue,
-        now=utc_now,
+        now=open_clock(settings).now,
     )
 
 
@@ -277,7 +284,7 @@ def build_scheduler(settings: Settings, config: Config) -> Scheduler:
         broker=doorbell,
         leadership=Leadership(db, role="scheduler", owner=owner_name()),
         config=config,
-        now=utc_now,
+        now=open_clock(settings).now,
     )
 
 

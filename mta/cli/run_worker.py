@@ -24,6 +24,7 @@ from mta.worker.celery import app
 from mta.worker.doorbell import MAINTENANCE_QUEUE
 from mta.worker.life import Life
 from mta.worker.tasks import bench
+from mta.worker.transport import strategy
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def zones_served() -> Sequence[str]:
 def start_shift() -> None:
     """Begin the heartbeats, if there are zones to serve."""
     if shift.life is not None:
+        strategy.clock.read = shift.life.clock.timestamp
         shift.life.start(zones_served())
 
 
@@ -81,6 +83,7 @@ def set_up(**_: Any) -> None:
 def set_up_child(**_: Any) -> None:
     """A process of a prefork pool: nothing of its parent's connections is its own."""
     wiring.open_database.cache_clear()
+    wiring.open_clock.cache_clear()
     build_bench()
     start_shift()
 

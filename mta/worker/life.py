@@ -8,9 +8,11 @@ nothing for longer than the supervisor waits.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from mta.errors import StoreUnavailable
 from mta.worker.attempt import Attempts
 from mta.worker.handover import HandOver
 from mta.worker.leases import Leases
@@ -31,6 +33,14 @@ class Relay(Protocol):
     def close(self) -> None: ...
 
     def yield_idle(self, key: str) -> None: ...
+
+
+class Clock(Protocol):
+    """What tells the time; see ``mta.store.clock.DatabaseClock``."""
+
+    def adjust(self) -> None: ...
+
+    def timestamp(self) -> float: ...
 
 
 class Limits(Protocol):
@@ -54,11 +64,14 @@ class Life:
     limits: Limits
     relay: Relay
     handover: HandOver
+    clock: Clock
     register: Register
     wait: Callable[[float], None] = time.sleep
 
     def start(self, zones: Sequence[str]) -> None:
         """Begin the heartbeats; the tasks of ``zones`` may come."""
+        with suppress(StoreUnavailable):  # it asks again by itself
+            self.clock.adjust()
         self.register.start(zones)
         self.limits.start(self.relay.yield_idle, self.handover.ring_next)
         self.leases.start()

@@ -36,6 +36,15 @@ log = logging.getLogger(__name__)
 # costs nothing meanwhile, and starts up to two minutes late.
 HELD_AT_MOST = 5_000
 
+
+class Clock:
+    """What ETAs are held by, in seconds since 1970: the publisher's clock, if known."""
+
+    read: Callable[[], float] = staticmethod(time)
+
+
+clock = Clock()
+
 # Of each consumer; they outlive its connections.
 _acks: WeakKeyDictionary[Any, Acks] = WeakKeyDictionary()
 
@@ -208,4 +217,4 @@ def _wait_s(eta: str | None) -> float:
     due_at = datetime.fromisoformat(eta)
     if due_at.tzinfo is None:
         due_at = due_at.replace(tzinfo=UTC)
-    return due_at.timestamp() - time()
+    return due_at.timestamp() - clock.read()
