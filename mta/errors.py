@@ -6,7 +6,8 @@
     ├── ConfigError         the operator's files or environment are wrong: exit 2
     ├── Rejected            a submission we refuse: its reply, or HTTP 4xx
     ├── StoreUnavailable    MongoDB cannot take or give: 451 4.3.0, or HTTP 503
-    ├── ContentMissing      a body is not whole: deferred, and a line in the log
+    ├── ContentMissing      a message is not whole: deferred, and a line in the log
+    ├── MessageGone         there is no such message any more
     ├── Postponed           no attempt was made, and nobody is to blame
     │   ├── SlotsTaken          a limit of open connections is reached
     │   ├── RateReached         a limit of messages per time is
@@ -15,7 +16,7 @@
         ├── TransientFailure    try later
         └── PermanentFailure    never, as it stands
 
-Any other exception during an attempt means "later": the lease runs out.
+Any other exception during an attempt means "later".
 """
 
 from collections.abc import Sequence
@@ -80,7 +81,11 @@ class StoreUnavailable(MtaError):
 
 
 class ContentMissing(MtaError):
-    """A stored body is not whole; no wait can be expected to help."""
+    """A stored message or body is not whole; waiting is not expected to help."""
+
+
+class MessageGone(MtaError):
+    """The message of a delivery is not there any more."""
 
 
 class Postponed(MtaError):

@@ -274,7 +274,6 @@ def build_scheduler(settings: Settings, config: Config) -> Scheduler:
         mender=Mender(
             due=due,
             parking=Parking(db, deliveries, lane_chooser(config)),
-            broker=doorbell,
             judge=Judge(config),
         ),
         watch=Watch(due=due, workers=Workers(db), broker=doorbell, config=config),
@@ -283,6 +282,7 @@ def build_scheduler(settings: Settings, config: Config) -> Scheduler:
         expander=Expander(deliveries, messages, doorbell),
         broker=doorbell,
         leadership=Leadership(db, role="scheduler", owner=owner_name()),
+        prepare=lambda: prepare_database(settings),
         config=config,
         now=open_clock(settings).now,
     )

@@ -28,8 +28,8 @@ from mta.worker.transport import strategy
 
 log = logging.getLogger(__name__)
 
-# Seconds from SIGTERM until a worker without deliveries ends, come what may. An
-# orderly stop takes about five.
+# Seconds between looks at a worker that was told to stop: twice in a row without
+# deliveries, it ends, come what may. An orderly stop takes about five.
 LINGER_S = 15
 
 
@@ -40,9 +40,16 @@ def set_up_logging(**_: Any) -> None:
 
 
 class Shift:
-    """What runs in this process beside its tasks; nothing for maintenance alone."""
+    """What runs in this process beside its tasks; nothing for maintenance alone.
+
+    Attributes:
+        main_pid: The process that Celery began with; prefork has children.
+        idle_alarms: In a row, since it was told to stop.
+    """
 
     life: Life | None = None
+    main_pid = 0
+    idle_alarms = 0
 
 
 shift = Shift()
@@ -74,6 +81,7 @@ def start_shift() -> None:
 @signals.worker_init.connect
 def set_up(**_: Any) -> None:
     """Build what the tasks work with; connects to nothing yet."""
+    shift.main_pid = os.getpid()
     settings = build_bench()
     if settings.metrics_listen is not None:
         metrics.serve(settings.metrics_listen.host, settings.metrics_listen.port)
@@ -81,7 +89,12 @@ def set_up(**_: Any) -> None:
 
 @signals.worker_process_init.connect
 def set_up_child(**_: Any) -> None:
-    """A process of a prefork pool: nothing of its parent's connections is its own."""
+    """A process of a prefork pool: nothing of its parent's connections is its own.
+
+    A solo pool says the same of the main process, which begins when it is ready.
+    """
+    if os.getpid() == shift.main_pid:
+        return
     wiring.open_database.cache_clear()
     wiring.open_clock.cache_clear()
     build_bench()
@@ -89,8 +102,13 @@ def set_up_child(**_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def begin(**_: Any) -> None:
-    """Start the heartbeats; say that work may come."""
+def begin(sender: Any = None, **_: Any) -> None:
+    """Start the heartbeats; say that work may come.
+
+    The parent of a prefork pool does no work, and counts for nobody.
+    """
+    if getattr(getattr(sender, "pool", None), "uses_semaphore", False):
+        shift.life = None
     start_shift()
     log.info("worker ready")
     process.say_ready()
@@ -118,7 +136,10 @@ def do_not_linger(**_: Any) -> None:
 
 
 def _leave_if_idle(*_: object) -> None:
-    if state.active_requests:  # deliveries at work: their own end is near
+    # Deliveries at work: their own end is near. After the last one there is still
+    # much to close.
+    shift.idle_alarms = 0 if state.active_requests else shift.idle_alarms + 1
+    if shift.idle_alarms < 2:
         signal.alarm(LINGER_S)
         return
     log.warning("stopped without waiting for the broker any longer")
@@ -128,5 +149,7 @@ def _leave_if_idle(*_: object) -> None:
 @signals.worker_shutdown.connect
 def end(**_: Any) -> None:
     """All tasks have ended: close idle sessions with QUIT, sign off."""
+    if is_module_patched("socket"):  # to close takes its time, too
+        signal.alarm(LINGER_S)
     if shift.life is not None:  # else it was stopped before it had begun
         shift.life.stop()

@@ -22,6 +22,7 @@ the same numbers, in doubles that hold them exactly.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
@@ -106,7 +107,9 @@ class Beat(NamedTuple):
     """A pace in microseconds, or one part of ``parts`` equal ones of it.
 
     The parts take turns: part n has every ``parts``-th tick of the clock, so that
-    processes which cannot ask each other keep the rate together.
+    processes which cannot ask each other keep the rate together. Each key's ticks
+    are at other instants: else all the domains of one rate would meet at once
+    before their zone's, and one of them would get through.
     """
 
     key: str
@@ -123,7 +126,8 @@ class Beat(NamedTuple):
         """The first of the own ticks that is not before ``at``."""
         if self.parts == 1:
             return at
-        return at + (self.part * self.interval - at) % self.step
+        own = _phase(self.key) + self.part * self.interval
+        return at + (own - at) % self.step
 
 
 class Clock(NamedTuple):
@@ -178,6 +182,13 @@ def beat_of(pace: Pace, *, parts: int = 1, part: int = 0) -> Beat:
     """``pace`` in microseconds, rounded so that the rate is never exceeded."""
     period = pace.rate.period // _MICROSECOND
     return Beat(pace.key, -(-period // pace.rate.count), parts, part)
+
+
+@lru_cache(maxsize=10_000)
+def _phase(key: str) -> int:
+    """Where the ticks of ``key`` begin, the same in every process."""
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).digest()
+    return int.from_bytes(digest, "big")
 
 
 def share_of(limit: int, *, rank: int, count: int) -> int:

@@ -21,16 +21,19 @@ _TO_FIVE = ("one", "two", "three", "four", "five")
 _TO_TEN = ("six", "seven", "eight", "nine", "ten")
 _WORDS = {word: number for number, word in enumerate(_TO_FIVE + _TO_TEN, start=1)}
 _WORDS |= {"a": 1, "an": 1, "fifteen": 15, "twenty": 20, "thirty": 30, "sixty": 60}
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+# A length has at most so many smaller units behind it.
+_PIECES = 3
 
 _LENGTH = re.compile(
     r"""
     (?<![\w.:/-])
     (?: (?P<h>\d{1,3}):(?P<m>[0-5]\d):(?P<s>[0-5]\d) (?![\w:])
-      | (?P<count>\d{1,6}|an?|one|two|three|four|five|six|seven|eight|nine|ten
+      | (?: (?P<other>\d{1,6}(?:\.\d{1,2})?) [ ]? (?:-|to[ ]) [ ]? )?  # 5-10 minutes
+        (?P<count>\d{1,6}(?:\.\d{1,2})?|an?|one|two|three|four|five|six|seven|eight|nine|ten
             |fifteen|twenty|thirty|sixty)
         [ ]{0,3}-?(?:more[ ])?
-        (?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)
+        (?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|weeks?)
         (?:\(s\))? (?![a-z_:/=-])
     )
     """,
@@ -149,13 +152,16 @@ def _sum_up(text: str, match: re.Match[str]) -> tuple[timedelta, int]:
     if match["h"] is not None:
         hours, minutes, seconds = int(match["h"]), int(match["m"]), int(match["s"])
         return timedelta(hours=hours, minutes=minutes, seconds=seconds), match.end()
-    total, end = _one(match), match.end()
-    while more := _MORE.match(text, end):
+    total, end = max(_one(match), _one(match, "other")), match.end()
+    for _ in range(_PIECES):
+        more = _MORE.match(text, end)
+        if more is None:
+            break
         total, end = total + _one(more), more.end()
     return total, end
 
 
-def _one(match: re.Match[str]) -> timedelta:
-    count = match["count"]
-    number = int(count) if count.isdecimal() else _WORDS[count]
+def _one(match: re.Match[str], group: str = "count") -> timedelta:
+    count = match[group] or "0"
+    number = float(count) if count[0].isdecimal() else _WORDS[count]
     return timedelta(seconds=number * _UNITS[match["unit"][0]])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
-from mta.config.zones import PoolAddress, Provider
+from mta.config.zones import ConnectionCache, PoolAddress, Provider
 from mta.relay.fuse import Fuse
 from mta.relay.permits import Permit
 from mta.relay.request import Hop, OpenContent
@@ -59,6 +59,7 @@ class HeldSession:
 
     Attributes:
         source: The pool's address it was dialed from; None if the system chose.
+        cache: How long it may wait for its next use, and how often it is used.
         provider: Who received for the domain it was opened for, if known as one.
         idle_until: The pool's: when an idle session has waited long enough.
     """
@@ -72,7 +73,9 @@ class HeldSession:
         key: Key,
         source: PoolAddress | None,
         provider: Provider | None,
+        cache: ConnectionCache,
     ) -> None:
+        self.cache = cache
         self.session = session
         self.permit = permit
         self.key = key
@@ -100,6 +103,11 @@ class HeldSession:
     def must_yield(self) -> bool:
         """Somebody waits for one of its slots."""
         return self.permit.issuer.is_in_the_way(self.keys)
+
+    @property
+    def has_next(self) -> bool:
+        """Another delivery waits that it could carry."""
+        return self.permit.issuer.has_next(self.keys)
 
     def is_quiet(self) -> bool:
         """It still stands, as far as can be seen."""

@@ -118,13 +118,12 @@ class Permits:
         return answer
 
     def is_in_the_way(self, keys: Sequence[str]) -> bool:
-        """An idle session with these slots keeps another delivery waiting.
+        """An idle session with these slots keeps another delivery waiting."""
+        return any(self._limits.is_wanted(key) for key in keys)
 
-        One for the very domain that is waited for does not: whoever brought the
-        session back sends the next delivery over it.
-        """
-        wanted = [key for key in keys if self._limits.is_wanted(key)]
-        return bool(wanted) and not any(key.startswith("domain:") for key in wanted)
+    def has_next(self, keys: Sequence[str]) -> bool:
+        """Another delivery waits for the very domain of a session with these slots."""
+        return any(key[:7] == "domain:" and self._limits.is_wanted(key) for key in keys)
 
     def give_back(self, member: str, keys: Sequence[str]) -> None:
         """Release slots, and tell of those that are waited for.

@@ -24,12 +24,12 @@ from mta.errors import AttemptFailed, Postponed, Stopping, TransientFailure
 from mta.relay.admission import Admission, Turn
 from mta.relay.failures import NoConnection, StaleSession
 from mta.relay.fuse import Fuse
-from mta.relay.held import Endings, HeldSession, RelaySession
+from mta.relay.held import Endings, HeldSession, Key, RelaySession
 from mta.relay.hosts import Target
 from mta.relay.permits import Limits, OnFree, Permit, Permits
 from mta.relay.plan import FindsTargets, Planner
 from mta.relay.pool import SessionPool
-from mta.relay.request import RelayRequest, Sent
+from mta.relay.request import Chain, RelayRequest, Sent
 from mta.relay.troubles import Troubles
 from mta.reply import make_reply
 from mta.smtp.client import Transaction
@@ -72,6 +72,7 @@ class _Attempt:
     started_at: float
     turn: Turn
     trouble: str  # the destination's key
+    chain: Chain | None
     fuse: Fuse = field(default_factory=Fuse)
 
 
@@ -114,10 +115,14 @@ class Relay:
         self._fuses: set[Fuse] = set()
         self._is_stopping = False
 
-    def send(self, request: RelayRequest) -> Sent:
+    def send(self, request: RelayRequest, chain: Chain | None = None) -> Sent:
         """Send one message; return once the next hop has answered for it.
 
         What ``request.open_content`` raises passes through; nothing is sent then.
+
+        Args:
+            chain: The caller goes on to what waits for the same domain: the session
+                stays in his hands for that, also if this message was refused.
 
         Raises:
             AttemptFailed: the next hop did not take it, or there was none.
@@ -129,14 +134,21 @@ class Relay:
             started_at=self._clock.monotonic(),
             turn=Turn(has_turn=request.has_turn),
             trouble=self._planner.trouble(request),
+            chain=chain,
         )
-        with self._registered(attempt.fuse):
-            try:
+        try:
+            with self._registered(attempt.fuse):
                 return self._send(attempt)
-            except TransientFailure as failure:
-                if attempt.fuse.is_blown:
-                    raise Stopping from failure  # we broke it ourselves
-                raise
+        except TransientFailure as failure:
+            if attempt.fuse.is_blown:
+                raise Stopping from failure  # we broke it ourselves
+            raise
+
+    def end(self, chain: Chain) -> None:
+        """No more follows: the session left in ``chain`` is anybody's."""
+        kept, chain.session = chain.session, None
+        if isinstance(kept, HeldSession):
+            self._give_back(kept)
 
     def yield_idle(self, key: str) -> None:
         """End an idle session that holds a slot of ``key``, if there is one."""
@@ -202,12 +214,28 @@ class Relay:
             permit.release()  # unless a session has taken it over
 
     def _take(self, attempt: _Attempt) -> HeldSession | None:
-        """Take an idle session that may go on with this request."""
-        for key in self._planner.idle_keys(attempt.request):
+        """Take a session that may go on with this request: the chain's, or idle."""
+        keys = list(self._planner.idle_keys(attempt.request))
+        kept = self._take_kept(attempt.chain, keys)
+        if kept is not None:
+            self._admit_again(attempt, kept)
+            return kept
+        for key in keys:
             held = self._pool.take(key)
             if held is not None:
                 self._admit_again(attempt, held)
                 return held
+        return None
+
+    def _take_kept(
+        self, chain: Chain | None, keys: Sequence[Key]
+    ) -> HeldSession | None:
+        if chain is None or not isinstance(chain.session, HeldSession):
+            return None
+        kept, chain.session = chain.session, None
+        if kept.key in keys and kept.is_quiet():
+            return kept
+        self._give_back(kept)
         return None
 
     def _admit_again(self, attempt: _Attempt, held: HeldSession) -> None:
@@ -276,12 +304,12 @@ class Relay:
             key=self._planner.key(request, source),
             source=source,
             provider=provider,
+            cache=request.zone.connection_cache,
         )
 
     def _transact(self, attempt: _Attempt, held: HeldSession) -> Sent:
         request, session = attempt.request, held.session
         is_reused = session.uses > 0
-        slots = held.permit.slots
         transaction = Transaction(
             reverse_path=request.reverse_path,
             forward_path=request.recipient,
@@ -296,12 +324,12 @@ class Relay:
             reply = session.transact(transaction, request.open_content, attempt.fuse)
         except Exception:
             # A refusal leaves the session as good as it was; what broke it shows.
-            self._give_back(request, held)
+            self._keep_or_give_back(attempt, held)
             raise
         except BaseException:
             held.cut()
             raise
-        self._give_back(request, held)
+        self._keep_or_give_back(attempt, held)
         return Sent(
             reply=reply,
             host=session.hop.host,
@@ -312,7 +340,6 @@ class Relay:
             cipher=session.cipher,
             is_reused=is_reused,
             duration=timedelta(seconds=self._clock.monotonic() - attempt.started_at),
-            slots=slots,
         )
 
     def _await_turn(self, turn: Turn) -> None:
@@ -320,9 +347,17 @@ class Relay:
         if left_s > 0:
             self._clock.sleep(left_s)
 
-    def _give_back(self, request: RelayRequest, held: HeldSession) -> None:
+    def _keep_or_give_back(self, attempt: _Attempt, held: HeldSession) -> None:
+        is_young = held.uses < held.cache.reuse_count
+        may_go_on = not self._is_stopping and held.is_usable and is_young
+        if attempt.chain is not None and may_go_on and held.has_next:
+            attempt.chain.session = held
+        else:
+            self._give_back(held)
+
+    def _give_back(self, held: HeldSession) -> None:
         if self._is_stopping:
             held.close()
             return
-        cache = request.zone.connection_cache
+        cache = held.cache
         self._pool.give(held.key, held, ttl=cache.ttl, max_uses=cache.reuse_count)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from mta.config.zones import Zone
-from mta.policy.limits import Slot
 from mta.reply import Reply
 
 
@@ -58,6 +58,24 @@ class RelayRequest:
     has_turn: bool = False
 
 
+class KeptSession(Protocol):
+    """A session between two deliveries, in nobody else's reach."""
+
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+
+
+@dataclass(slots=True)
+class Chain:
+    """One delivery after the other, by one caller.
+
+    Attributes:
+        session: Left from the last one, if another delivery waits for its domain.
+    """
+
+    session: KeptSession | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A message that the next hop took; its ``reply`` is to the final dot.
@@ -66,8 +84,6 @@ class Sent:
         source: Our end's IP address.
         tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
         is_reused: The session had carried other messages before.
-        slots: What the session counts against; another message that needs no
-            others may follow on it.
     """
 
     reply: Reply
@@ -79,4 +95,3 @@ class Sent:
     cipher: str
     is_reused: bool
     duration: timedelta
-    slots: tuple[Slot, ...] = ()

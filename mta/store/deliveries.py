@@ -14,10 +14,10 @@ from itertools import chain
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from mta.delivery import CLAIMABLE, Delivery, DeliveryState, Outcome
-from mta.store.documents import LOG_KEPT, outcome_document, to_delivery
+from mta.store.documents import LOG_KEPT, outcome_document, to_deliveries
 from mta.store.grouped import Grouped
 from mta.store.mongo import (
     DELIVERIES,
@@ -122,31 +122,24 @@ class Deliveries:
 
     @guarded
     def postpone(
-        self,
-        claimed: Delivery,
-        *,
-        due_at: datetime,
-        ring_at: datetime,
-        waits_for: str = "",
-        has_turn: bool = False,
+        self, claimed: Delivery, *, ring_at: datetime, waits_for: str = ""
     ) -> bool:
-        """Give a claim back: nothing was tried.
+        """Give a claim back: nothing was tried. ``due_at`` and ``has_turn`` are kept.
 
         Args:
-            due_at: Nobody may claim it before.
+            claimed: With another ``due_at``: nobody may claim it before.
             ring_at: When the scheduler looks after it.
             waits_for: Park it for a slot of this limit.
-            has_turn: A rate gave it ``due_at`` as its own turn.
 
         Returns:
             False if another owner claimed the row: nothing was changed.
         """
         update = _leave(DeliveryState.QUEUED)
-        changes: Document = {"due_at": due_at, "ring_at": ring_at}
+        changes: Document = {"due_at": claimed.due_at, "ring_at": ring_at}
         changes |= {"rung_at": None, "rings": 0}
         if waits_for:
             changes["waits_for"] = waits_for
-        if has_turn:
+        if claimed.has_turn:
             changes["has_turn"] = True
         for key in changes:
             update["$unset"].pop(key, None)
@@ -197,18 +190,20 @@ class Deliveries:
                 }
             }
         ]
-        if len(ids) == 1:
-            row = self._rows.find_one_and_update(
-                {"_id": ids[0], "$or": claimable},
-                changes,
-                return_document=ReturnDocument.AFTER,
-            )
-            return [to_delivery(row)] if row else []
         query = {"_id": {"$in": list(ids)}, "$or": claimable}
-        if not self._rows.update_many(query, changes).matched_count:
-            return []
-        found = self._rows.find({"_id": {"$in": list(ids)}, "claimed_by": token})
-        return [to_delivery(row) for row in found]
+        try:
+            if len(ids) == 1:
+                row = self._rows.find_one_and_update(
+                    query, changes, return_document=ReturnDocument.AFTER
+                )
+                return to_deliveries([row] if row else [])
+            if not self._rows.update_many(query, changes).matched_count:
+                return []
+        except PyMongoError:
+            # It may have been done all the same. What was taken does not match again.
+            self._rows.update_many(query, changes)
+        mine = {"_id": {"$in": list(ids)}, "claimed_by": token}
+        return to_deliveries(self._rows.find(mine))
 
     def _lease_from_now(self) -> Document:
         """When a lease that begins now ends, and when somebody must look after it."""
@@ -236,7 +231,7 @@ class Deliveries:
     def _settle_all(self, settled: Sequence[tuple[Delivery, Document]]) -> list[bool]:
         """Settle for many callers in one bulk write."""
         updates = [
-            UpdateOne({**_fence([claimed]), "state": {"$in": _SETTLED_FROM}}, update)
+            UpdateOne(_settled_fence(claimed, update), update)
             for claimed, update in settled
         ]
         result = self._rows.bulk_write(updates, ordered=False)
@@ -263,6 +258,13 @@ def _fence(claims: Sequence[Delivery]) -> Document:
         for (owner, count), ids in alike.items()
     ]
     return fences[0] if len(fences) == 1 else {"$or": fences}
+
+
+def _settled_fence(claimed: Delivery, update: Document) -> Document:
+    """A doubt is recorded once; any other word of its owner may still end one."""
+    is_doubt = update["$set"]["state"] == DeliveryState.IN_DOUBT.value
+    states = [_SENDING] if is_doubt else _SETTLED_FROM
+    return {**_fence([claimed]), "state": {"$in": states}}
 
 
 def _is_settled(row: Document, claimed: Delivery, update: Document) -> bool:

@@ -10,6 +10,8 @@ is_transactional created_at due_at give_up_at expand_at sweep_at sweeps expires_
 message_id subject``. ``recipients`` is for expansion only: no delivery ever reads it.
 """
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +23,8 @@ from mta.mail.address import domain_of
 from mta.mail.envelope import Envelope
 from mta.reply import make_reply
 from mta.store.mongo import Document
+
+log = logging.getLogger(__name__)
 
 TEXT_KEPT = 1_000  # characters of a reply's text
 LOG_KEPT = 60  # outcomes kept with a row; the schedule has 17 deferrals by default
@@ -229,6 +233,17 @@ def to_delivery(document: Document) -> Delivery:
         doubts=document["doubts"],
         log=tuple(to_outcome(entry) for entry in document["log"]),
     )
+
+
+def to_deliveries(documents: Iterable[Document]) -> list[Delivery]:
+    """Those that can be read: one that cannot must not stop the others."""
+    rows = []
+    for document in documents:
+        try:
+            rows.append(to_delivery(document))
+        except (KeyError, TypeError, ValueError):
+            log.exception("row cannot be read id=%s", document.get("_id"))
+    return rows
 
 
 def outcome_document(outcome: Outcome) -> Document:

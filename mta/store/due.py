@@ -14,7 +14,7 @@ from pymongo import ASCENDING
 
 from mta.delivery import CLAIMABLE, WAITING, Delivery, DeliveryState, Outcome
 from mta.store.deliveries import RING_GRACE, milliseconds, settlement
-from mta.store.documents import to_delivery
+from mta.store.documents import to_deliveries
 from mta.store.mongo import DELIVERIES, LIVE_ROW, Document, Mongo, durable, guarded
 
 RING_AT_MOST = timedelta(minutes=10)
@@ -77,22 +77,22 @@ class Due:
             .hint(_BY_LANE)
             .limit(limit)
         )
-        return [to_delivery(row) for row in found]
+        return to_deliveries(found)
 
     @guarded
     def overdue(self, now: datetime, *, limit: int) -> list[Delivery]:
-        """Waiting rows of any zone whose time is over, the longest so first."""
-        query = {"give_up_at": {"$lte": now}, "state": {"$in": _WAITING}, **LIVE_ROW}
+        """Rows of any zone that nobody owns, whose time is over, longest so first."""
+        query = {"give_up_at": {"$lte": now}, **self._is_nobodys(), **LIVE_ROW}
         by_end = [("give_up_at", ASCENDING)]
         found = self._rows.find(query).sort(by_end).hint(by_end).limit(limit)
-        return [to_delivery(row) for row in found]
+        return to_deliveries(found)
 
     @guarded
     def doubtful(self, *, limit: int) -> list[Delivery]:
         """Rows whose owner died between the final dot and its record."""
         by_dot = [("dot_at", ASCENDING)]
         found = self._rows.find(self._is_doubtful()).sort(by_dot).hint(by_dot)
-        return [to_delivery(row) for row in found.limit(limit)]
+        return to_deliveries(found.limit(limit))
 
     @guarded
     def oldest_due_at(self, zone: str, now: datetime) -> datetime | None:
@@ -168,8 +168,8 @@ class Due:
 
     @guarded
     def expire(self, row: Delivery, outcome: Outcome, *, keep_until: datetime) -> bool:
-        """Give up a waiting row whose time is over."""
-        fence = {"_id": row.id, "claims": row.claims, "state": {"$in": _WAITING}}
+        """Give up a row that nobody owns."""
+        fence = {"_id": row.id, "claims": row.claims, **self._is_nobodys()}
         update = settlement(outcome, keep_until=keep_until)
         return self._rows.update_one(fence, update).modified_count == 1
 
@@ -180,10 +180,14 @@ class Due:
         update = settlement(outcome, keep_until=keep_until)
         return self._rows.update_one(fence, update).modified_count == 1
 
+    def _is_nobodys(self) -> Document:
+        """It waits, or its owner died before the dot and no worker took it since."""
+        abandoned = {"dot_at": {"$exists": False}, **self._is_abandoned()}
+        return {"$or": [{"state": {"$in": _WAITING}}, abandoned]}
+
     def _is_doubtful(self) -> Document:
+        return {"dot_at": {"$exists": True}, **self._is_abandoned()}
+
+    def _is_abandoned(self) -> Document:
         late = {"$subtract": ["$$NOW", milliseconds(self._grace)]}
-        return {
-            "dot_at": {"$exists": True},
-            "state": _SENDING,
-            "$expr": {"$lt": ["$lease_until", late]},
-        }
+        return {"state": _SENDING, "$expr": {"$lt": ["$lease_until", late]}}

@@ -29,6 +29,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
 
 from mta.store.limits_local import LocalLimits, SharedClock
+from mta.store.limits_orphans import Orphans
 from mta.store.limits_redis import LEASE, RedisLimits, read_run
 from mta.store.limits_wanted import Wanted
 
@@ -73,10 +74,8 @@ class Link:
         self._had_others = False
         self._failures = 0
         self._renewed_at = monotonic()
-        # Slots that Redis may think we hold, and when it will have forgotten them.
-        self._orphans: dict[tuple[str, str], float] = {}
+        self._orphans = Orphans(LEASE.total_seconds(), monotonic=monotonic)
         self._lock = Lock()
-        self._orphans_lock = Lock()
         self._on_freed: OnFreed = lambda keys: None
         self._kicked = Event()
         self._stopping = False
@@ -90,8 +89,7 @@ class Link:
     def rely(self) -> None:
         """Redis has answered: it decides again."""
         self._known = self._epoch
-        if self.is_up:
-            self._local.end()
+        self._end_alone()
 
     def doubt(self, *, is_expected: bool) -> None:
         """Redis is unsettled: decide alone."""
@@ -119,16 +117,11 @@ class Link:
 
     def orphan(self, member: str, keys: Iterable[str]) -> None:
         """Redis may think wrongly that ``member`` holds slots of ``keys``."""
-        until = self._monotonic() + LEASE.total_seconds()
-        with self._orphans_lock:
-            self._orphans |= {(member, key): until for key in keys}
+        self._orphans.add(member, keys)
 
     def adopt(self, member: str) -> None:
         """``member`` asks again: what it is granted now, it holds."""
-        if self._orphans:
-            with self._orphans_lock:
-                for pair in [pair for pair in self._orphans if pair[0] == member]:
-                    del self._orphans[pair]
+        self._orphans.adopt(member)
 
     def start(self, on_freed: OnFreed) -> None:
         """Beat once, then go on in a thread (a greenlet, when patched).
@@ -171,11 +164,19 @@ class Link:
             log.info("redis answers epoch=%s settled_in_us=%d", *pulse[:2])
         elif asked_at - self._renewed_at >= RENEW_EVERY_S:
             self._renew()
-        self._release_orphans()
+        if not pulse.left_us:
+            # Also of a process that asks nothing: it may have to begin anew.
+            self._end_alone()
+        self._orphans.release(self._local.is_held, self._beats.release)
         if freed := self._beats.bury(self._wanted.keys()):
             log.info("slots of the dead are free keys=%s", " ".join(freed))
             # It may take a while, and the beat must not wait.
             Thread(target=self._on_freed, args=(freed,), daemon=True).start()
+
+    def _end_alone(self) -> None:
+        with self._lock:
+            if self.is_up:
+                self._local.end()
 
     def _come_back(self, run: str, epoch: str, failures: int) -> None:
         """Tell what we hold, were granted, and know to be waited for; then rely."""
@@ -206,14 +207,6 @@ class Link:
                 if not self._local.is_held(member, key):
                     self.orphan(member, [key])
 
-    def _release_orphans(self) -> None:
-        with self._orphans_lock:
-            now = self._monotonic()
-            for (member, key), until in list(self._orphans.items()):
-                if until > now and not self._local.is_held(member, key):
-                    self._beats.release(member, [key])
-                del self._orphans[member, key]
-
     def _try_beat(self) -> None:
         try:
             self.beat()
@@ -223,6 +216,7 @@ class Link:
             # Without a beat all workers would lose their trust in Redis.
             log.exception("beat broke")
             self.fail(error)
+        self._orphans.prune()
 
     def _go_on(self) -> None:
         while not self._stopping:

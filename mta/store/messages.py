@@ -1,5 +1,6 @@
 """The ``messages`` collection: what was promised, and which bodies may go."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from mta.errors import StoreUnavailable
+from mta.errors import ContentMissing, StoreUnavailable
 from mta.store.documents import (
     Recipient,
     StoredMessage,
@@ -28,6 +29,8 @@ from mta.store.mongo import (
     durable,
     guarded,
 )
+
+log = logging.getLogger(__name__)
 
 # Re-expansion waits this long: the acceptor itself is usually just doing it.
 EXPAND_AFTER = timedelta(seconds=30)
@@ -76,8 +79,15 @@ class Messages:
 
     @guarded
     def find(self, message_id: str) -> StoredMessage | None:
-        """The message without its recipients."""
-        return self._find(message_id)
+        """The message without its recipients.
+
+        Raises:
+            ContentMissing: What is stored is no message.
+        """
+        found = self._find(message_id)
+        if isinstance(found, ContentMissing):
+            raise found
+        return found
 
     @guarded
     def mark_expanded(self, message_id: str) -> None:
@@ -97,10 +107,12 @@ class Messages:
                 refusals[failure["index"]] = f"not inserted: code {failure['code']}"
         return refusals
 
-    def _find_all(self, ids: Sequence[str]) -> list[StoredMessage | None]:
+    def _find_all(
+        self, ids: Sequence[str]
+    ) -> list[StoredMessage | ContentMissing | None]:
         query = {"_id": {"$in": list(set(ids))}}
         found = self._messages.find(query, {"recipients": 0, "zones": 0})
-        messages = {document["_id"]: to_message(document) for document in found}
+        messages = {document["_id"]: _read(document) for document in found}
         return [messages.get(message_id) for message_id in ids]
 
     def _mark_all(self, ids: Sequence[str]) -> list[None]:
@@ -118,7 +130,12 @@ class Messages:
             .sort("expand_at", ASCENDING)
             .limit(limit)
         )
-        return [(to_message(found), to_recipients(found)) for found in cursor]
+        readable = ((_read(found), found) for found in cursor)
+        return [
+            (message, to_recipients(found))
+            for message, found in readable
+            if isinstance(message, StoredMessage)
+        ]
 
     @guarded
     def sweep(self, now: datetime, *, keep_content: timedelta, limit: int) -> "Swept":
@@ -164,6 +181,15 @@ class Messages:
                 "$unset": {"sweep_at": 1},
             },
         )
+
+
+def _read(document: Document) -> StoredMessage | ContentMissing:
+    """One that cannot be read must not spoil its group."""
+    try:
+        return to_message(document)
+    except (KeyError, TypeError, ValueError) as error:
+        log.exception("message cannot be read id=%s", document["_id"])
+        return ContentMissing(f"{document['_id']}: {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pymongo import ASCENDING, ReturnDocument
 
 from mta.delivery import Delivery, DeliveryState
 from mta.store.deliveries import RING_GRACE, Deliveries, milliseconds
-from mta.store.documents import to_delivery
+from mta.store.documents import to_deliveries
 from mta.store.mongo import DELIVERIES, Mongo, durable, guarded
 
 # The scheduler looks after a parked row that nobody took for so long.
@@ -94,8 +94,22 @@ class Parking:
                 return_document=ReturnDocument.AFTER,
             )
             if row is not None:
-                picked.append(to_delivery(row))
+                picked += to_deliveries([row])
         return picked
+
+    @guarded
+    def unpark(self, key: str, count: int, now: datetime) -> None:
+        """Take some rows out of ``key``'s park: the scheduler rings for them now."""
+        for _ in range(count):
+            lane = self._choose_lane(key)
+            if lane is None:
+                break
+            self._rows.find_one_and_update(
+                {"waits_for": key, "lane": lane},
+                {"$set": {"ring_at": now}, "$unset": {"waits_for": 1}},
+                sort=[("due_at", ASCENDING)],
+                hint=_BY_LANE,
+            )
 
     @guarded
     def keys_to_ring(self, now: datetime) -> list[str]:

@@ -12,9 +12,9 @@ again.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 from typing import Protocol
 
@@ -23,16 +23,18 @@ from mta.delivery import Delivery, Outcome
 from mta.errors import (
     AttemptFailed,
     ContentMissing,
+    MessageGone,
     Postponed,
     RateReached,
     SlotsTaken,
+    Stopping,
     StoreUnavailable,
     TransientFailure,
 )
 from mta.mail.trace import format_received
 from mta.observe import metrics
-from mta.policy.limits import Slot
-from mta.relay.request import Hop, RelayRequest, Sent
+from mta.policy.limits import Slot, limit_key
+from mta.relay.request import Chain, Hop, RelayRequest, Sent
 from mta.reply import make_reply
 from mta.store.deliveries import ETA_LEAD, RING_GRACE, Deliveries
 from mta.store.documents import StoredMessage
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 # How long a settlement is tried again while MongoDB is away, and how often.
 SETTLE_FOR_S = 600.0
 SETTLE_EVERY_S = 2.0
+# MongoDB gave no body, or could not take the mark: not at once again.
+STORE_PAUSE = timedelta(seconds=10)
 # A task goes on with parked deliveries for so long: longer, and those whose own
 # tasks wait in the broker would wait for it.
 CHAIN_FOR_S = 1.0
@@ -63,9 +67,15 @@ class LeaseLost(Exception):
 class Relay(Protocol):
     """Sends one message to one recipient; see ``mta.relay.relay.Relay``."""
 
-    def send(self, request: RelayRequest) -> Sent: ...
+    def send(self, request: RelayRequest, chain: Chain | None = None) -> Sent: ...
 
-    def yield_idle(self, key: str) -> None: ...
+    def end(self, chain: Chain) -> None: ...
+
+
+class _Dot:
+    """Whether the final dot of one attempt was announced."""
+
+    is_marked = False
 
 
 class Counts:
@@ -103,9 +113,10 @@ class Attempts:
     def attempt(self, delivery_id: str) -> None:
         """Try one delivery once. A late or repeated call changes nothing.
 
-        Then those that wait for the slot it had, for a while.
+        Then, for a while, those that wait for a slot of the same domain.
         """
         until = self.monotonic() + CHAIN_FOR_S
+        chain = Chain()
         try:
             asked_at = self.monotonic()
             claimed = self.deliveries.claim(delivery_id, owner=self.owner)
@@ -113,96 +124,99 @@ class Attempts:
                 # An echo: not due, settled, or another worker's.
                 metrics.ECHOES.inc()
             while claimed is not None:
-                slots = self._work(claimed, asked_at)
+                has_met = self._work(claimed, asked_at, chain)
                 asked_at = self.monotonic()
-                claimed = self._next(claimed.zone, slots, until)
+                claimed = self._next(claimed, until, has_met)
         except StoreUnavailable as error:
             # The row is as it was, or its lease runs out: later, not lost.
-            log.warning("left to the scheduler id=%s error=%s", delivery_id, error)
+            log.warning("left to the scheduler error=%s", error)
+        finally:
+            # Who frees its slots rings, and any worker's task may take them.
+            self.relay.end(chain)
 
-    def _next(self, zone: str, slots: Sequence[Slot], until: float) -> Delivery | None:
-        """Claim what waits for the slots of the session that was just used."""
-        domain = next((slot.key for slot in slots if slot.key[:7] == "domain:"), None)
-        if domain is None:
+    def _next(self, done: Delivery, until: float, has_met: str) -> Delivery | None:
+        """Claim what waits for the domain that ``done`` is through with.
+
+        Also after a failure, or without any attempt: ``done`` may have been woken
+        by a free slot, which others wait for.
+
+        Args:
+            has_met: The limit that ``done`` was parked for, if it was.
+        """
+        domain = limit_key("domain", done.zone, done.domain)
+        if has_met == domain or not self.handover.is_wanted(domain):
             return None
         if self.stopping.is_set() or self.monotonic() >= until:
-            # Who frees the slot rings, and any worker's task may take it.
-            if self.handover.is_wanted(domain):
-                self.relay.yield_idle(domain)
+            # A session ends with the chain, and its slot is passed on then. Where
+            # there is none, one may be free.
+            self.handover.wait_for(Slot(domain, self.judge.limit_of(done.domain)))
             return None
-        claimed = self.handover.claim_next(domain, zone=zone, owner=self.owner)
+        claimed = self.handover.claim_next(domain, zone=done.zone, owner=self.owner)
         if claimed is not None:
-            metrics.CHAINED.labels(zone).inc()
-            return claimed
-        for slot in slots:
-            if self.handover.is_wanted(slot.key):
-                self.relay.yield_idle(slot.key)
-        return None
+            metrics.CHAINED.labels(done.zone).inc()
+        return claimed
 
-    def _work(self, claimed: Delivery, asked_at: float) -> Sequence[Slot]:
-        """Try a claimed delivery; returns the slots of its session, if it is kept."""
+    def _work(self, claimed: Delivery, asked_at: float, chain: Chain) -> str:
+        """Try a claimed delivery; returns the limit that it was parked for, if any."""
         started_at = self.now()
         self.counts.started += 1
         self.counts.busy += 1
-        slots: Sequence[Slot] = ()
         try:
             with self.leases.holding(claimed, asked_at=asked_at):
-                outcome, slots = self._try(claimed, started_at)
+                outcome = self._try(claimed, started_at, chain)
             # No longer held: a heartbeat must not take a settled row for a lost one.
             self._settle(claimed, outcome)
         except Postponed as postponed:
-            self._postpone(claimed, postponed)
+            return self._postpone(claimed, postponed)
         except LeaseLost:
             metrics.LOST_CLAIMS.labels(claimed.zone).inc()
         finally:
             self.counts.busy -= 1
-        return slots
+        return ""
 
-    def _try(
-        self, claimed: Delivery, started_at: datetime
-    ) -> tuple[Outcome, Sequence[Slot]]:
+    def _try(self, claimed: Delivery, started_at: datetime, chain: Chain) -> Outcome:
         """Send; every failure becomes an outcome, the unexpected ones "later"."""
         zone = self.judge.zone_of(claimed, started_at)
         if isinstance(zone, Outcome):
-            return zone, ()
+            return zone
         try:
-            message = self.library.message(claimed.message_id)
-        except KeyError:
-            return self.judge.gone(self.now()), ()
-        except StoreUnavailable as error:
-            raise Postponed(str(error)) from error
-        try:
-            sent = self._send(self._request(claimed, zone, message))
+            sent = self._send(claimed, zone, chain)
+        except MessageGone:
+            return self.judge.gone(self.now())
         except AttemptFailed as failure:
-            now = self.now()
-            return self.judge.failed(claimed, zone, failure, started_at, now), ()
+            return self.judge.failed(claimed, zone, failure, started_at, self.now())
         if sent.is_reused:
             metrics.CONNECTION_REUSES.inc()
-        return self.judge.sent(claimed, sent, started_at, self.now()), sent.slots
+        return self.judge.sent(claimed, sent, started_at, self.now())
 
-    def _send(self, request: RelayRequest) -> Sent:
+    def _send(self, claimed: Delivery, zone: Zone, chain: Chain) -> Sent:
         """Send.
 
         Raises:
             AttemptFailed: for whatever reason, the unexpected ones transient.
             LeaseLost: The delivery is no longer ours.
+            MessageGone: There is nothing to send.
             Postponed: Nothing was tried, or MongoDB was away before the dot.
         """
+        dot = _Dot()
         try:
-            return self.relay.send(request)
-        except (AttemptFailed, LeaseLost, Postponed):
+            message = self.library.message(claimed.message_id)
+            return self.relay.send(self._request(claimed, zone, message, dot), chain)
+        except (AttemptFailed, LeaseLost, MessageGone, Postponed):
             raise
         except StoreUnavailable as error:
             raise Postponed(str(error)) from error
         except ContentMissing as error:
-            log.error("content missing id=%s error=%s", request.delivery_id, error)
+            log.error("content missing id=%s error=%s", claimed.id, error)
             raise TransientFailure(_OUR_FAULT, category="store") from error
         except Exception as error:
-            log.exception("attempt broke id=%s", request.delivery_id)
-            raise TransientFailure(_OUR_FAULT, category="other") from error
+            log.exception("attempt broke id=%s", claimed.id)
+            raise TransientFailure(
+                _OUR_FAULT, category="other", is_in_doubt=dot.is_marked
+            ) from error
 
     def _request(
-        self, claimed: Delivery, zone: Zone, message: StoredMessage
+        self, claimed: Delivery, zone: Zone, message: StoredMessage, dot: "_Dot"
     ) -> RelayRequest:
         def content(hop: Hop) -> Iterator[bytes]:
             yield format_received(
@@ -217,6 +231,7 @@ class Attempts:
             # The last moment at which not sending is still possible.
             if self.leases.is_lost(claimed) or not self.deliveries.mark_dot(claimed):
                 raise LeaseLost
+            dot.is_marked = True
             if claimed.doubts:
                 metrics.REPEATED_AFTER_DOUBT.labels(claimed.zone).inc()
 
@@ -229,51 +244,49 @@ class Attempts:
             size=message.size,
             needs_8bit=message.body.is_8bit,
             needs_utf8=message.needs_utf8,
-            has_turn=claimed.has_turn,
+            # Transactional mail does not stand in line: the rate itself holds.
+            has_turn=claimed.has_turn or claimed.is_transactional,
             open_content=content,
         )
 
-    def _postpone(self, claimed: Delivery, postponed: Postponed) -> None:
-        """Give the row back: to wait for a slot, for its turn, or for anybody."""
+    def _postpone(self, claimed: Delivery, postponed: Postponed) -> str:
+        """Give the row back: to wait for a slot, for its turn, or for anybody.
+
+        Returns:
+            The limit it was parked for, if it was.
+        """
         now = self.now()
         if isinstance(postponed, SlotsTaken):
             metrics.PARKED.labels(claimed.zone, _kind(postponed.key)).inc()
             net = SAFETY_NET * (0.8 + 0.4 * self.spread())
-            key = postponed.key
-            self._give_back(claimed, due_at=now, ring_at=now + net, waits_for=key)
-            self.handover.wait_for(Slot(key, postponed.limit))
-        elif isinstance(postponed, RateReached):
+            self._give_back(claimed, ring_at=now + net, waits_for=postponed.key)
+            self.handover.wait_for(Slot(postponed.key, postponed.limit))
+            return postponed.key
+        if isinstance(postponed, RateReached):
             metrics.RATE_WAITS.labels(claimed.zone, _kind(postponed.key)).inc()
             self._wait_for_turn(claimed, now, now + postponed.wait)
         else:
-            self._give_back(claimed, due_at=now, ring_at=now)
+            is_ending = isinstance(postponed, Stopping)
+            again_at = now if is_ending else now + STORE_PAUSE
+            self._give_back(claimed, ring_at=again_at)
+        return ""
 
     def _wait_for_turn(
         self, claimed: Delivery, now: datetime, due_at: datetime
     ) -> None:
         is_soon = due_at - now <= self.handover.eta_lead
         ring_at = due_at + (RING_GRACE if is_soon else -ETA_LEAD)
-        self._give_back(claimed, due_at=due_at, ring_at=ring_at, has_turn=True)
+        self._give_back(replace(claimed, due_at=due_at, has_turn=True), ring_at=ring_at)
         if is_soon:  # the scheduler's next tick may be too late
             self.handover.ring_for(replace(claimed, due_at=due_at), now)
 
     def _give_back(
-        self,
-        claimed: Delivery,
-        *,
-        due_at: datetime,
-        ring_at: datetime,
-        waits_for: str = "",
-        has_turn: bool = False,
+        self, claimed: Delivery, *, ring_at: datetime, waits_for: str = ""
     ) -> None:
         self._record(
             claimed,
             lambda: self.deliveries.postpone(
-                claimed,
-                due_at=due_at,
-                ring_at=ring_at,
-                waits_for=waits_for,
-                has_turn=has_turn,
+                claimed, ring_at=ring_at, waits_for=waits_for
             ),
         )
 

@@ -32,6 +32,7 @@ from redis.exceptions import RedisError
 from mta.delivery import Delivery
 from mta.observe import metrics
 from mta.policy.fairness import HIGH_WATER
+from mta.store.deliveries import ETA_LEAD
 from mta.store.grouped import Grouped
 
 log = logging.getLogger(__name__)
@@ -42,9 +43,6 @@ MAINTENANCE_QUEUE = "mta.maintenance"
 BATCH = 1_000
 # On Redis 0 is taken first and 9 last; these are also the transport's steps.
 PRIORITY_HIGH, PRIORITY_NORMAL = 0, 5
-# How long before it is due a delivery may be rung for: Redis workers hold a few
-# thousand such messages, RabbitMQ's none.
-ETA_LEAD = timedelta(seconds=5)
 # RabbitMQ confirms within this, or the publish has failed.
 CONFIRM_TIMEOUT_S = 2.0
 # After a failed publish nobody waits for the broker for this long.
@@ -137,17 +135,23 @@ class Doorbell:
             self._pause(error)
             return None
 
-    def oldest_rung_at(self, zone: str) -> datetime | None:
-        """When the longest waiting normal doorbell of ``zone`` was published.
+    def oldest_rung_at(
+        self, zone: str, *, is_transactional: bool = False
+    ) -> datetime | None:
+        """When the longest waiting doorbell of ``zone`` was published.
 
         Redis lists are first in, first out: what was rung before this is in the
         list no more. None if the queue is empty or the broker cannot tell.
+
+        Args:
+            is_transactional: Look at the transactional ones, else at the others.
         """
+        priority = PRIORITY_HIGH if is_transactional else PRIORITY_NORMAL
         if self._is_paused():
             return None
         try:
             with self._producer() as producer:
-                return _oldest_rung_at(producer.channel, zone)
+                return _oldest_rung_at(producer.channel, zone, priority)
         except BROKER_ERRORS as error:
             self._pause(error)
             return None
@@ -227,12 +231,16 @@ class Doorbell:
     @contextmanager
     def _producer(self) -> Iterator[Producer]:
         with self._app.producer_or_acquire() as producer:
+            if self._is_paused():  # since we began to wait for one
+                raise OperationalError("the broker is away")
             yield producer
 
     def _is_paused(self) -> bool:
         return self._monotonic() < self._paused_until
 
     def _pause(self, error: Exception) -> None:
+        if self._is_paused():
+            return
         self._paused_until = self._monotonic() + PAUSE_S
         log.warning("broker away for %.0f s error=%s", PAUSE_S, type(error).__name__)
 
@@ -247,12 +255,15 @@ def _batched(producer: Any, count: int) -> Iterator[None]:
         yield
 
 
-def _oldest_rung_at(channel: Any, queue: str) -> datetime | None:
+def _oldest_rung_at(channel: Any, queue: str, priority: int) -> datetime | None:
     if not hasattr(channel, "_q_for_pri"):
         return None
     with channel.conn_or_acquire() as client:
-        payload = client.lindex(channel._q_for_pri(queue, PRIORITY_NORMAL), -1)
+        payload = client.lindex(channel._q_for_pri(queue, priority), -1)
     if payload is None:
         return None
-    rung = json.loads(payload)["headers"].get("rung")
-    return datetime.fromisoformat(rung).astimezone(UTC) if rung else None
+    try:
+        rung = json.loads(payload)["headers"]["rung"]
+        return datetime.fromisoformat(rung).astimezone(UTC)
+    except (AttributeError, KeyError, TypeError, ValueError):  # not one of ours
+        return None

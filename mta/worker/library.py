@@ -7,6 +7,7 @@ so memory stays bounded whatever the mail.
 
 from collections.abc import Iterator
 
+from mta.errors import MessageGone
 from mta.store.cache import SharedCache
 from mta.store.documents import StoredMessage
 from mta.store.messages import Messages
@@ -34,7 +35,8 @@ class Library:
         """The message of a delivery.
 
         Raises:
-            KeyError: There is no such message.
+            MessageGone: There is no such message.
+            ContentMissing: It cannot be read.
             StoreUnavailable: MongoDB is away.
         """
         return self._records.get(message_id, lambda: self._find(message_id))
@@ -54,7 +56,7 @@ class Library:
     def _find(self, message_id: str) -> tuple[StoredMessage, float]:
         message = self._messages.find(message_id)
         if message is None:
-            raise KeyError(message_id)
+            raise MessageGone(message_id)
         is_small = len(message.header) <= LARGEST_HEADER_KEPT
         return message, KEPT_S if is_small else 0.0
 

@@ -1,12 +1,11 @@
 """Ends what nobody else will: mail whose time is over, doubts a crash left, lost words.
 
 A parked row waits for the word of whoever frees a slot. If that process died, so did
-the word; then a few of those that wait for the limit are rung for, and whoever takes
-one of them passes the word on again.
+the word; then a few of those that wait for the limit are taken out of the park, to be
+rung for like any others, and whoever is done with one of them goes on with the rest.
 """
 
 import logging
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +15,6 @@ from mta.reply import make_reply
 from mta.store.due import Due
 from mta.store.parking import Parking
 from mta.worker.outcome import Judge
-from mta.worker.ringer import Broker
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +40,6 @@ class Mender:
 
     due: Due
     parking: Parking
-    broker: Broker
     judge: Judge
 
     def expire(self, now: datetime) -> None:
@@ -90,16 +87,14 @@ class Mender:
                     due_at.isoformat() if due_at else "-",
                 )
 
-    def ring_parked(self, now: datetime) -> None:
-        """Ring for some of those that nobody took in time, limit by limit."""
-        for key in self.parking.keys_to_ring(now)[:KEYS_AT_ONCE]:
-            picked = self.parking.pick_next(key, PARKED_AT_ONCE, now)
+    def unpark(self, now: datetime) -> None:
+        """Wake some of those that nobody took in time, limit by limit."""
+        keys = self.parking.keys_to_ring(now)
+        # Should there be too many, another part of them in each tick.
+        start = int(now.timestamp()) * KEYS_AT_ONCE % max(1, len(keys))
+        for key in [*keys[start:], *keys[:start]][:KEYS_AT_ONCE]:
+            self.parking.unpark(key, PARKED_AT_ONCE, now)
             self.parking.postpone(key, now)
-            by_zone: defaultdict[str, list[Delivery]] = defaultdict(list)
-            for row in picked:
-                by_zone[row.zone].append(row)
-            for zone, rows in by_zone.items():
-                self.broker.ring(zone, rows, rung_at=now)
 
 
 def _count(row: Delivery, outcome: Outcome) -> None:

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # A zone that is configured no more, or not yet here: look again then.
 UNKNOWN_ZONE_WAIT = timedelta(minutes=5)
+# Doubts about one delivery after which it is not simply tried again.
+MAX_DOUBTS = 5
 
 _EXPIRED = make_reply(554, "5.4.7", "Delivery time expired")
 _GONE = make_reply(554, "5.3.0", "The message is no longer stored")
@@ -44,6 +46,10 @@ class Judge:
             due_at=now + UNKNOWN_ZONE_WAIT,
             category="config",
         )
+
+    def limit_of(self, domain: str) -> int:
+        """How many connections a zone may have to a domain."""
+        return self.config.domain_limits(domain).max_connections
 
     def gone(self, now: datetime) -> Outcome:
         """The message is not there any more."""
@@ -98,12 +104,16 @@ class Judge:
         row: Delivery,
         now: datetime,
     ) -> tuple[DeliveryState, datetime | None]:
-        """State and next time of a delivery that may have arrived."""
+        """State and next time of a delivery that may have arrived.
+
+        A hop that takes messages and never says so gets a few copies, at growing
+        intervals, not one every few minutes for weeks: then a person is asked.
+        """
         if policy == "assume_delivered":
             return DeliveryState.DELIVERED, None
-        if policy == "hold":
+        if policy == "hold" or row.doubts >= MAX_DOUBTS:
             return DeliveryState.IN_DOUBT, row.give_up_at
-        again_at = now + self.config.queue.in_doubt_wait
+        again_at = now + self.config.queue.in_doubt_wait * 2**row.doubts
         return DeliveryState.IN_DOUBT, min(again_at, row.give_up_at)
 
     def keep_until(self, outcome: Outcome) -> datetime:

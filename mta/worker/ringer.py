@@ -33,7 +33,9 @@ class Broker(Protocol):
 
     def depth(self, zone: str) -> int | None: ...
 
-    def oldest_rung_at(self, zone: str) -> datetime | None: ...
+    def oldest_rung_at(
+        self, zone: str, *, is_transactional: bool = False
+    ) -> datetime | None: ...
 
     def ring(
         self, zone: str, deliveries: Sequence[Delivery], *, rung_at: datetime
@@ -127,16 +129,22 @@ class Ringer:
         return [row for row in rows if row.due_at < row.give_up_at]
 
     def _still_in_broker(self, zone: str, rows: Sequence[Delivery]) -> list[Delivery]:
-        if not any(_may_wait_in_broker(row) for row in rows):
-            return []
-        oldest = self.broker.oldest_rung_at(zone)
-        if oldest is None:
-            return []
-        return [
-            row
-            for row in rows
-            if _may_wait_in_broker(row) and row.rung_at and row.rung_at >= oldest
-        ]
+        waiting = []
+        for is_transactional in (False, True):
+            rung = [
+                row
+                for row in rows
+                if row.is_transactional == is_transactional and _may_wait_in_broker(row)
+            ]
+            if not rung:
+                continue
+            # Each class has a list of its own.
+            oldest = self.broker.oldest_rung_at(zone, is_transactional=is_transactional)
+            if oldest is not None:
+                waiting += [
+                    row for row in rung if row.rung_at and row.rung_at >= oldest
+                ]
+        return waiting
 
 
 def _may_wait_in_broker(row: Delivery) -> bool:

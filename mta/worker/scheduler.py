@@ -65,6 +65,7 @@ class Scheduler:
 
     Attributes:
         now: The clock; aware UTC.
+        prepare: Creates indexes that are missing; called when the lead is taken.
     """
 
     due: Due
@@ -78,6 +79,7 @@ class Scheduler:
     leadership: Leadership
     config: Config
     now: Callable[[], datetime]
+    prepare: Callable[[], None]
     monotonic: Callable[[], float] = time.monotonic
     _is_leader: bool = field(default=False, init=False)
     _next: dict[str, float] = field(default_factory=dict, init=False)
@@ -105,6 +107,8 @@ class Scheduler:
             was_leader, self._is_leader = self._is_leader, self.leadership.acquire()
             if self._is_leader and not was_leader:
                 log.info("leading")
+                # Queries name their indexes: without them nothing would ring.
+                self.prepare()
         if not self._is_leader:
             return False
         with metrics.SCHEDULER_TICK.time():
@@ -121,7 +125,7 @@ class Scheduler:
         """
         now = self.now()
         # First, so that those they deal with are not looked at again below.
-        self._try("parked", partial(self.mender.ring_parked, now))
+        self._try("parked", partial(self.mender.unpark, now))
         self._try("expire", partial(self.mender.expire, now))
         self._try("doubts", partial(self.mender.settle_doubts, now), DOUBTS_EVERY_S)
         is_behind = [
@@ -152,7 +156,9 @@ class Scheduler:
     def _expand(self, now: datetime) -> None:
         for message, recipients in self.messages.unexpanded(now, limit=EXPAND_AT_ONCE):
             log.info("expanding again id=%s", message.id)
-            self.expander.expand(message, recipients, now)
+            # One that cannot be must not keep the others waiting.
+            expand = partial(self.expander.expand, message, recipients, now)
+            self._try(f"expand {message.id}", expand)
 
     def _measure(self) -> None:
         began_s = self.monotonic()

@@ -47,9 +47,11 @@ class Acks:
         while self._tags:
             tags, self._tags = self._tags, []
             try:
-                with self._client.pipeline() as pipe:
-                    pipe.zrem(self._index, *tags)
+                # A full Redis refuses every transaction. Without one, the index
+                # goes last: the sweep drops an entry that has no message.
+                with self._client.pipeline(transaction=False) as pipe:
                     pipe.hdel(self._unacked, *tags)
+                    pipe.zrem(self._index, *tags)
                     pipe.execute()
             except (RedisError, OSError) as error:
                 self._tags += tags

@@ -40,6 +40,16 @@ RESTORE_AT_ONCE = 100
 _TAKE_TIMEOUT_S = 30.0
 _NO_WAIT_S = 0.01  # 0 is for ever, and Redis 6.2 rounds a single ms down to it
 
+# What comes of reading a message that others have put together as they liked.
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 # How Celery and Flower print and parse our broker's URL.
 Connection.resolve_aliases.update({TRANSPORT: "redis", SECURE_TRANSPORT: "rediss"})
 
@@ -72,7 +82,7 @@ class Channel(redis.Channel):
         self._waits_for_bell = False
         self._has_more = True  # the first look waits for nobody
         self._streak = 0
-        self._turn = 0
+        self._turns = [0, 0]  # of the first priority step, and of the others
         self._swept_at = monotonic()
         super().__init__(*args, **kwargs)
 
@@ -165,14 +175,15 @@ class Channel(redis.Channel):
         keys += [
             self._q_for_pri(q, step) for step in self.priority_steps for q in queues
         ]
-        arguments = (wanted, time(), self._streak, self._turn, len(queues))
-        more, self._streak, self._turn, *taken = _evaluate(
+        arguments = (wanted, time(), self._streak, *self._turns, len(queues))
+        more, self._streak, *flat = _evaluate(
             connection,
             TAKE,
             [self._prefixed(key) for key in keys],
             (*arguments, BELL_TTL_S, STREAK),
         )
         self._has_more = bool(more)
+        self._turns, taken = flat[:2], flat[2:]
         self._hand_on([(queues[at - 1], raw) for at, raw in _pairs(taken)])
         return bool(taken)
 
@@ -183,12 +194,22 @@ class Channel(redis.Channel):
             while messages:
                 queue, message = messages.pop(0)
                 if message is not None:
-                    self.connection._deliver(message, queue)
+                    self._deliver(message, queue)
         except BaseException:
             self.put_back([m for _, m in reversed(messages) if m is not None])
             raise
         finally:
             self.qos.is_recorded = False
+
+    def _deliver(self, message: dict[str, Any], queue: str) -> None:
+        """Hand one on; what nobody can read must not come back for ever."""
+        try:
+            if not _is_sound(message):
+                raise ValueError("its envelope is not kombu's")
+            self.connection._deliver(message, queue)
+        except _MALFORMED as error:
+            log.exception("rejected what is no task queue=%s error=%r", queue, error)
+            self.qos.reject(message["properties"]["delivery_tag"])
 
     # Giving back
 
@@ -202,6 +223,8 @@ class Channel(redis.Channel):
             keys = [self.unacked_key, self.unacked_index_key]
             arguments: list[Any] = [BELL_TTL_S]
             for message in todo[start : start + RESTORE_AT_ONCE]:
+                if not _is_sound(message):  # the sweep's
+                    continue
                 tag, info = _routing(message)
                 queues = self._lookup(info["exchange"], info["routing_key"])
                 if len(queues) != 1:  # topics: kombu knows
@@ -282,11 +305,23 @@ def _loads(raw: bytes) -> dict[str, Any] | None:
     try:
         # kombu's reader of special types costs as much as all the rest.
         message = loads(raw) if b'"__type__"' in raw else json.loads(raw)
-        message["properties"]["delivery_tag"]
-    except (ValueError, TypeError, KeyError):
-        log.error("dropped what is no message: %r", raw[:200])
-        return None
-    return dict(message)
+        if isinstance(message["properties"]["delivery_tag"], str):
+            return dict(message)
+    except _MALFORMED:
+        pass
+    log.error("dropped what is no message: %r", raw[:200])
+    return None
+
+
+def _is_sound(message: dict[str, Any]) -> bool:
+    """Whether what is read to route a message is there."""
+    info = message["properties"].get("delivery_info")
+    return (
+        isinstance(message.get("headers"), dict)
+        and isinstance(info, dict)
+        and isinstance(info.get("exchange"), str)
+        and isinstance(info.get("routing_key"), str)
+    )
 
 
 def _evaluate(

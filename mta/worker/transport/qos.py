@@ -3,13 +3,17 @@
 # The type stubs that exist describe an older kombu and an older Celery.
 # mypy: disable-error-code="attr-defined, union-attr"
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from kombu.transport import redis
 from kombu.transport.virtual import QoS as VirtualQoS
+from redis.exceptions import ResponseError
 
 from mta.worker.transport.acks import Acks
+
+log = logging.getLogger(__name__)
 
 
 class Slots(Protocol):
@@ -85,5 +89,12 @@ class QoS(redis.QoS):
     def restore_unacked(self, client: Any = None) -> None:
         """Put back everything that was taken and not started, in its old order."""
         messages = [message._raw for message in reversed(self._delivered.values())]
+        self._delivered.clear()  # nothing that goes back may start meanwhile
         self.channel.put_back(messages)
-        self._delivered.clear()
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Sweep; what a full Redis refuses is swept later."""
+        try:
+            super().restore_visible(*args, **kwargs)
+        except ResponseError as error:
+            log.warning("sweep refused error=%s", error)

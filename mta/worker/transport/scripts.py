@@ -32,22 +32,28 @@ def _script(text: str) -> Script:
 # KEYS: unacked, unacked_index; each queue's bell; each queue's list of the first
 #     priority step, then of the second...
 # ARGV: how many; the time, for the sweep; the streak of the first step so far; the
-#     queue last taken from; the number of queues; the bells' TTL; the longest streak.
-# Returns: whether something is left; the streak; the queue last taken from; then
-#     the number of a queue and a message, as often as there are.
+#     queue last taken from in the first step, and in the others; the number of
+#     queues; the bells' TTL; the longest streak.
+# Returns: whether something is left; the streak; the queue last taken from in the
+#     first step, and in the others; then the number of a queue and a message, as
+#     often as there are.
 TAKE = _script("""
 local wanted, now, streak = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local turn, queues, longest = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])
+-- One turn for both would meet the same queues in the same step again and again.
+local turns = {tonumber(ARGV[4]), tonumber(ARGV[5])}
+local queues, longest = tonumber(ARGV[6]), tonumber(ARGV[8])
 local steps = (#KEYS - 2) / queues - 1
 local is_empty = {}
 
 local function pop(step)
+  local line = math.min(step, 2)
   for _ = 1, queues do
-    turn = turn % queues + 1
-    local at = 2 + step * queues + turn
+    local queue = turns[line] % queues + 1
+    turns[line] = queue
+    local at = 2 + step * queues + queue
     if not is_empty[at] then
       local message = redis.call('RPOP', KEYS[at])
-      if message then return message end
+      if message then return message, queue end
       is_empty[at] = true
     end
   end
@@ -55,21 +61,24 @@ end
 
 local function pop_lower()
   for step = 2, steps do
-    local message = pop(step)
+    local message, queue = pop(step)
     if message then
       streak = 0
-      return message
+      return message, queue
     end
   end
 end
 
 local function pop_next()
-  local message = streak >= longest and pop_lower()
-  if message then return message end
-  message = pop(1)
+  local message, queue
+  if streak >= longest then
+    message, queue = pop_lower()
+    if message then return message, queue end
+  end
+  message, queue = pop(1)
   if message then
     streak = math.min(streak + 1, longest)
-    return message
+    return message, queue
   end
   return pop_lower()
 end
@@ -90,12 +99,12 @@ local function record(message)
   redis.call('ZADD', KEYS[2], now, tag)
 end
 
-local taken = {0, 0, 0}
+local taken = {0, 0, 0, 0}
 for _ = 1, wanted do
-  local message = pop_next()
+  local message, queue = pop_next()
   if not message then break end
   record(message)
-  taken[#taken + 1] = turn
+  taken[#taken + 1] = queue
   taken[#taken + 1] = message
 end
 for queue = 1, queues do
@@ -108,13 +117,14 @@ for queue = 1, queues do
     redis.call('DEL', bell)
   else
     taken[1] = 1
+    redis.call('LTRIM', bell, 0, left - 1)
     if redis.call('LLEN', bell) == 0 then
       redis.call('LPUSH', bell, 1)
-      redis.call('EXPIRE', bell, ARGV[6])
+      redis.call('EXPIRE', bell, ARGV[7])
     end
   end
 end
-taken[2], taken[3] = streak, turn
+taken[2], taken[3], taken[4] = streak, turns[1], turns[2]
 return taken
 """)
 

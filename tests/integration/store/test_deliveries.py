@@ -4,6 +4,8 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+from pymongo.errors import AutoReconnect
+
 from mta.delivery import DeliveryState
 from mta.store.census import Census
 from mta.store.deliveries import ETA_LEAD, SKEW, Deliveries
@@ -181,7 +183,7 @@ def test_giving_a_claim_back_is_no_attempt(db, deliveries, a_row):
     claimed = deliveries.claim(a_row(), owner="w")
     now = datetime.now(UTC)
 
-    deliveries.postpone(claimed, due_at=now, ring_at=now, waits_for="zone:default")
+    deliveries.postpone(claimed, ring_at=now, waits_for="zone:default")
 
     row = read(db, claimed.id)
     assert (row.state, row.attempts) == (DeliveryState.QUEUED, 0)
@@ -194,12 +196,13 @@ def test_a_turn_is_kept_until_the_delivery_comes_back(db, deliveries, a_row):
     claimed = deliveries.claim(a_row(), owner="w")
     now = datetime.now(UTC)
 
-    deliveries.postpone(claimed, due_at=now, ring_at=now, has_turn=True)
+    turn = dataclasses.replace(claimed, due_at=now, has_turn=True)
+    deliveries.postpone(turn, ring_at=now)
 
     again = deliveries.claim(claimed.id, owner="w")
     assert again.has_turn
-    deliveries.postpone(again, due_at=now, ring_at=now)
-    assert not read(db, claimed.id).has_turn
+    deliveries.postpone(again, ring_at=now, waits_for="zone:default")
+    assert read(db, claimed.id).has_turn
 
 
 def test_a_deferral_comes_to_the_scheduler_shortly_before_it_is_due(
@@ -215,3 +218,38 @@ def test_a_deferral_comes_to_the_scheduler_shortly_before_it_is_due(
 
     row = db.deliveries.find_one({"_id": claimed.id})
     assert row["ring_at"] == due_at - ETA_LEAD
+
+
+def test_a_doubt_is_recorded_once_however_often(db, deliveries, a_row, an_outcome):
+    """A settlement whose answer was lost is repeated, and counts once."""
+    claimed = deliveries.claim(a_row(), owner="w")
+    outcome = an_outcome(DeliveryState.IN_DOUBT, 450, datetime.now(UTC) + HOUR)
+    outcome = dataclasses.replace(outcome, is_doubtful=True)
+
+    answers = [deliveries.settle(claimed, outcome, keep_until=KEEP) for _ in range(2)]
+
+    assert answers == [True, True]
+    assert read(db, claimed.id).doubts == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_not_lost(deliveries, a_row, monkeypatch):
+    """Updates of many rows are not repeated by the driver: we do it."""
+    ids = [a_row(number) for number in range(1, 4)]
+    rows = deliveries._rows
+    update_many, failures = rows.update_many, [AutoReconnect("answer lost")]
+
+    class Flaky:
+        def update_many(self, *arguments):
+            result = update_many(*arguments)
+            if failures:
+                raise failures.pop()
+            return result
+
+        def __getattr__(self, name):
+            return getattr(rows, name)
+
+    monkeypatch.setattr(deliveries, "_rows", Flaky())
+
+    claimed = deliveries._claim_all([(row, "w") for row in ids])
+
+    assert [row.id for row in claimed if row] == ids

@@ -211,9 +211,21 @@ def test_all_that_waits_expires_when_its_time_is_over(db, due, a_row, fields):
 
 def test_what_is_being_sent_does_not_expire(due, a_row):
     """Its worker may be just about to succeed."""
-    a_row(state="sending", give_up_at=NOW)
+    lease_until = datetime.now(UTC) + timedelta(minutes=1)
+    a_row(state="sending", give_up_at=NOW, lease_until=lease_until)
 
     assert due.overdue(NOW, limit=10) == []
+
+
+def test_what_a_dead_worker_left_expires_as_well(db, a_row):
+    """Its zone may have no worker any more: it must not be `sending` for ever."""
+    short = Deliveries(db, lease=NO_LEASE)
+    due = Due(db, grace=short.grace)
+    short.claim(a_row(give_up_at=NOW), owner="dead")
+
+    (row,) = due.overdue(NOW, limit=10)
+
+    assert due.expire(row, an_end(), keep_until=KEEP)
 
 
 def test_of_two_leaders_one_expires_a_row(due, a_row):

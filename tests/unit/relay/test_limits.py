@@ -13,6 +13,7 @@ from mta.config.zones import (
 )
 from mta.errors import PermanentFailure, SlotsTaken, TransientFailure
 from mta.relay.failures import StaleSession
+from mta.relay.request import Chain
 from tests.unit.relay.fakes import (
     OK,
     FakeConnector,
@@ -37,10 +38,10 @@ def test_slots_are_held_before_the_dial(a_relay, limits):
         seen.append(limits.keys)
         return FakeSession()
 
-    sent = a_relay(FakeConnector(connect)).send(a_request())
+    a_relay(FakeConnector(connect)).send(a_request())
 
     assert seen == [{ZONE, DOMAIN}]
-    assert {slot.key: slot.limit for slot in sent.slots} == {ZONE: 10, DOMAIN: 5}
+    assert limits.keys == {ZONE, DOMAIN}
 
 
 def test_idle_session_keeps_its_slots(a_relay, limits):
@@ -274,21 +275,63 @@ def test_provider_is_known_by_its_hosts(a_relay, limits):
     [
         pytest.param({ZONE}, False, id="zone"),
         pytest.param({"domain:default:c.test"}, True, id="other domain"),
-        pytest.param({DOMAIN}, True, id="this domain"),
-        pytest.param({ZONE, DOMAIN}, True, id="zone and this domain"),
+        pytest.param({DOMAIN}, False, id="this domain"),
     ],
 )
 def test_wanted_slot_is_not_kept_for_an_idle_session(
     a_relay, limits, freed, wanted, is_kept
 ):
-    """Unless it is the domain's: the next delivery to it is about to follow."""
+    """Nobody waits for a session that does nothing."""
     session = FakeSession()
     limits.wanted = wanted
 
     a_relay(FakeConnector(session)).send(a_request())
 
     assert session.is_closed != is_kept
-    assert freed == ([] if is_kept else [[ZONE]])
+    assert freed == ([] if is_kept else [sorted(wanted)])
+
+
+def test_a_chain_keeps_its_session_to_itself(a_relay, limits, freed):
+    """Another delivery waits for the domain: the caller goes on with it."""
+    session, chain = FakeSession(), Chain()
+    relay = a_relay(FakeConnector(session))
+    limits.wanted = {DOMAIN}
+
+    relay.send(a_request(), chain)
+    is_left = chain.session is not None
+    relay.send(a_request(), chain)
+    limits.wanted = set()
+    relay.end(chain)
+
+    assert is_left
+    assert session.uses == 2
+    assert (session.is_closed, freed, chain.session) == (False, [], None)
+
+
+def test_a_chain_ends_by_giving_its_slots_away(a_relay, limits, freed):
+    """Its time is over, and somebody still waits."""
+    session, chain = FakeSession(), Chain()
+    relay = a_relay(FakeConnector(session))
+    limits.wanted = {DOMAIN}
+    relay.send(a_request(), chain)
+
+    relay.end(chain)
+
+    assert session.is_ended
+    assert freed == [[DOMAIN]]
+
+
+def test_a_chain_lets_go_of_a_session_that_does_not_fit(a_relay, limits):
+    """The next delivery goes elsewhere; nobody is kept waiting meanwhile."""
+    first, second, chain = FakeSession(), FakeSession(), Chain()
+    relay = a_relay(FakeConnector(first, second))
+    limits.wanted = {DOMAIN}
+    relay.send(a_request(), chain)
+
+    relay.send(a_request(domain="c.test"), chain)
+
+    assert first.is_ended
+    assert second.uses == 1
 
 
 def test_idle_session_is_yielded_on_demand(a_relay, limits, freed):
@@ -318,7 +361,8 @@ def test_trouble_with_a_freed_slot_is_not_the_messages(a_relay, limits):
         limits.release = broken
         return OK
 
-    sent = a_relay(FakeConnector(FakeSession("mx0.test", answer))).send(a_request(zone))
+    relay = a_relay(FakeConnector(FakeSession("mx0.test", answer)))
+    sent = relay.send(a_request(zone))
 
     assert sent.reply == OK
 

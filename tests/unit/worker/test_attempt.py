@@ -10,6 +10,7 @@ import pytest
 from mta.config.zones import Config, DomainLimits, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.errors import (
+    MessageGone,
     PermanentFailure,
     RateReached,
     SlotsTaken,
@@ -22,13 +23,19 @@ from mta.policy.limits import Slot
 from mta.relay.request import Hop, Sent
 from mta.reply import make_reply
 from mta.store.documents import Body, StoredMessage
-from mta.worker.attempt import CHAIN_FOR_S, SETTLE_FOR_S, Attempts, LeaseLost
+from mta.worker.attempt import (
+    CHAIN_FOR_S,
+    SETTLE_FOR_S,
+    STORE_PAUSE,
+    Attempts,
+    LeaseLost,
+)
 from mta.worker.leases import Leases
 from mta.worker.outcome import Judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-SLOTS = (Slot("zone:default", 10), Slot("domain:default:b.test", 5))
+DOMAIN = "domain:default:b.test"
 
 DELIVERY = Delivery(
     id="m.001",
@@ -95,7 +102,7 @@ class Deliveries:
         if self.failures:
             self.failures -= 1
             raise StoreUnavailable("away")
-        self.postponed.append(facts)
+        self.postponed.append((claimed, facts))
         return True
 
     def mark_dot(self, claimed):
@@ -122,9 +129,10 @@ class Relay:
     def __init__(self, answer=None):
         self.answer = answer
         self.content = b""
+        self.ended = 0
         self.during = lambda: None
 
-    def send(self, request):
+    def send(self, request, chain):
         self.during()
         hop = Hop(
             host="mx.b.test",
@@ -145,14 +153,10 @@ class Relay:
             cipher="",
             is_reused=False,
             duration=timedelta(),
-            slots=SLOTS,
         )
 
-    def yield_idle(self, key):
-        self.yielded = [*getattr(self, "yielded", []), key]
-
-    def close(self):
-        pass
+    def end(self, chain):
+        self.ended += 1
 
 
 class HandOver:
@@ -162,13 +166,14 @@ class HandOver:
 
     def __init__(self, parked=()):
         self.parked = list(parked)
-        self.wanted = {"domain:default:b.test"} if parked else set()
+        self.wanted = {DOMAIN} if parked else set()
         self.waits, self.rung, self.rung_for = [], [], []
 
     def is_wanted(self, key):
         return key in self.wanted
 
     def claim_next(self, key, *, zone, owner):
+        assert (key, zone) == (DOMAIN, "default")
         return self.parked.pop(0) if self.parked else None
 
     def wait_for(self, slot):
@@ -281,7 +286,10 @@ def test_a_permanent_failure_bounces(attempt):
 
 def test_an_unknown_failure_means_later(attempt):
     """A bug of ours must not lose mail."""
-    (outcome,) = attempt(Relay(RuntimeError("bug"))).settled
+    relay = Relay()
+    relay.send = lambda request, chain: {}["bug"]
+
+    (outcome,) = attempt(relay).settled
 
     assert (outcome.state, outcome.code) == (DeliveryState.DEFERRED, 451)
 
@@ -322,9 +330,9 @@ def test_the_content_ends_in_an_error_when_the_lease_is_lost(attempt):
     caught = []
     send = relay.send
 
-    def spy(request):
+    def spy(request, chain):
         try:
-            return send(request)
+            return send(request, chain)
         except LeaseLost as error:
             caught.append(error)
             raise
@@ -422,10 +430,8 @@ def test_a_mark_that_cannot_be_written_gives_the_row_back(attempt):
     attempt(Relay(), deliveries)
 
     assert deliveries.settled == []
-    assert deliveries.postponed == [{"due_at": NOW, "ring_at": NOW} | GIVEN_BACK]
-
-
-GIVEN_BACK = {"waits_for": "", "has_turn": False}
+    ((_, given_back),) = deliveries.postponed
+    assert given_back == {"ring_at": NOW + STORE_PAUSE, "waits_for": ""}
 
 
 def a_doubt():
@@ -455,14 +461,36 @@ def test_a_dot_without_an_answer_leaves_a_doubt(attempt, policy, state, due_at):
 def test_a_delivery_that_meets_a_limit_is_parked(attempt):
     """No attempt is counted; the word that it waits is given after the record."""
     handover = HandOver()
-    full = Relay(SlotsTaken("domain:default:b.test", 5))
+    full = Relay(SlotsTaken(DOMAIN, 5))
 
     deliveries = attempt(full, handover=handover)
 
-    (parked,) = deliveries.postponed
-    assert (parked["waits_for"], parked["due_at"]) == ("domain:default:b.test", NOW)
+    ((claimed, parked),) = deliveries.postponed
+    assert (parked["waits_for"], claimed.due_at) == (DOMAIN, NOW)
     assert parked["ring_at"] == NOW + MINUTE
-    assert handover.waits == [Slot("domain:default:b.test", 5)]
+    assert handover.waits == [Slot(DOMAIN, 5)]
+
+
+def test_a_turn_is_not_lost_for_want_of_a_slot(attempt):
+    """It has stood in line for the rate already."""
+    claim = dataclasses.replace(DELIVERY, has_turn=True)
+
+    deliveries = attempt(Relay(SlotsTaken(DOMAIN, 5)), Deliveries(claim=claim))
+
+    ((parked, _),) = deliveries.postponed
+    assert parked.has_turn
+
+
+def test_transactional_mail_does_not_stand_in_line_for_a_rate(attempt):
+    """The rate itself holds for it; the turns of a campaign do not."""
+    relay, asked = Relay(), []
+    send = relay.send
+    relay.send = lambda request, chain: (asked.append(request), send(request, chain))[1]
+    claim = dataclasses.replace(DELIVERY, lane="0:shop")
+
+    attempt(relay, Deliveries(claim=claim))
+
+    assert [request.has_turn for request in asked] == [True]
 
 
 def test_a_delivery_whose_turn_is_near_is_rung_for_at_once(attempt):
@@ -472,8 +500,8 @@ def test_a_delivery_whose_turn_is_near_is_rung_for_at_once(attempt):
 
     deliveries = attempt(Relay(RateReached("zone:default", wait)), handover=handover)
 
-    (given_back,) = deliveries.postponed
-    assert (given_back["due_at"], given_back["has_turn"]) == (NOW + wait, True)
+    ((claimed, given_back),) = deliveries.postponed
+    assert (claimed.due_at, claimed.has_turn) == (NOW + wait, True)
     assert given_back["ring_at"] > NOW + wait
     assert [row.due_at for row in handover.rung_for] == [NOW + wait]
 
@@ -485,7 +513,7 @@ def test_a_delivery_whose_turn_is_far_is_left_to_the_scheduler(attempt):
 
     deliveries = attempt(Relay(RateReached("zone:default", wait)), handover=handover)
 
-    (given_back,) = deliveries.postponed
+    ((_, given_back),) = deliveries.postponed
     assert given_back["ring_at"] == NOW + wait - timedelta(seconds=5)
     assert handover.rung_for == []
 
@@ -494,7 +522,7 @@ def test_a_worker_that_stops_gives_its_deliveries_back(attempt):
     """The next worker gets them at once, and no attempt is counted."""
     deliveries = attempt(Relay(Stopping()))
 
-    assert deliveries.postponed == [{"due_at": NOW, "ring_at": NOW} | GIVEN_BACK]
+    assert deliveries.postponed == [(DELIVERY, {"ring_at": NOW, "waits_for": ""})]
 
 
 def test_a_task_goes_on_with_what_waits_for_its_slot(attempt):
@@ -507,29 +535,67 @@ def test_a_task_goes_on_with_what_waits_for_its_slot(attempt):
     assert len(deliveries.settled) == 3
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(
+            PermanentFailure(make_reply(550, "5.1.1", "no"), category="smtp"),
+            id="refused",
+        ),
+        pytest.param(
+            TransientFailure(make_reply(450, "4.4.1", "no"), category="network"),
+            id="not reached",
+        ),
+        pytest.param(RateReached("zone:default", timedelta(minutes=9)), id="its turn"),
+        pytest.param(SlotsTaken("zone:default", 10), id="another limit"),
+    ],
+)
+def test_who_was_woken_by_a_slot_passes_it_on_unused(attempt, answer):
+    """Others wait for it, and nobody else knows that it is free."""
+    parked = [dataclasses.replace(DELIVERY, id=f"m.00{n}") for n in (2, 3)]
+    handover = HandOver(parked)
+
+    deliveries = attempt(Relay(answer), handover=handover)
+
+    assert len(deliveries.settled) + len(deliveries.postponed) == 3
+
+
+def test_who_finds_no_slot_free_leaves_the_others_be(attempt):
+    """They would find none either."""
+    handover = HandOver([dataclasses.replace(DELIVERY, id="m.002")])
+
+    attempt(Relay(SlotsTaken(DOMAIN, 5)), handover=handover)
+
+    assert len(handover.parked) == 1
+
+
 def test_a_chain_ends_in_time_and_gives_its_slot_away(attempt):
     """Mail whose tasks wait in the broker must get its turn as well."""
     parked = [dataclasses.replace(DELIVERY, id=f"m.{n:03x}") for n in range(2, 99)]
     handover = HandOver(parked)
     clock = itertools.count(time.monotonic(), CHAIN_FOR_S / 10)
-
     relay = Relay()
 
     deliveries = attempt(relay, handover=handover, monotonic=lambda: float(next(clock)))
 
     assert 1 < len(deliveries.settled) < 10
-    assert relay.yielded == ["domain:default:b.test"]
+    assert (relay.ended, handover.waits) == (1, [Slot(DOMAIN, 5)])
 
 
-def test_an_idle_session_yields_to_who_waits_for_its_slot(attempt):
-    """Nobody waits for this domain, but somebody for the zone."""
-    handover = HandOver()
-    handover.wanted = {"zone:default"}
-    relay = Relay()
+def test_what_breaks_after_the_dot_was_announced_is_a_doubt(attempt):
+    """Even a fault of ours must not repeat a message in silence."""
+    relay = Relay(RuntimeError("bug"))
 
-    attempt(relay, handover=handover)
+    (outcome,) = attempt(relay).settled
 
-    assert relay.yielded == ["zone:default"]
+    assert (outcome.state, outcome.is_doubtful) == (DeliveryState.IN_DOUBT, True)
+
+
+def test_a_message_that_is_gone_bounces(attempt):
+    """There is nothing left to send."""
+    (outcome,) = attempt(Relay(MessageGone("m"))).settled
+
+    assert (outcome.state, outcome.attempt) == (DeliveryState.BOUNCED, 0)
 
 
 def test_the_schedule_of_the_domain_goes_before_that_of_the_zone(attempt):

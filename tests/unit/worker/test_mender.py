@@ -11,7 +11,8 @@ from mta.worker.mender import PARKED_AT_ONCE, Mender
 from mta.worker.outcome import Judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-END = NOW + timedelta(days=1)
+DAY = timedelta(days=1)
+END = NOW + DAY
 
 
 def a_delivery(number=1, **changes):
@@ -58,20 +59,11 @@ class Parking:
     def keys_to_ring(self, now):
         return sorted(self.parked)
 
-    def pick_next(self, key, count, now):
-        return self.parked[key][:count]
+    def unpark(self, key, count, now):
+        self.done.append(("unparked", key, count))
 
     def postpone(self, key, now):
         self.done.append(("postponed", key))
-
-
-class Broker:
-    def __init__(self):
-        self.rung = []
-
-    def ring(self, zone, deliveries, *, rung_at):
-        self.rung.append((zone, [row.id for row in deliveries]))
-        return len(deliveries)
 
 
 @pytest.fixture
@@ -88,9 +80,7 @@ def a_mender(rows, *, parking=None, **zone):
     config = Config(
         queue=QueueConfig(), zones={"default": Zone(name="default", **zone)}
     )
-    return Mender(
-        due=rows, parking=parking, broker=Broker(), judge=Judge(config=config)
-    )
+    return Mender(due=rows, parking=parking, judge=Judge(config=config))
 
 
 def counted(metric, *labels):
@@ -172,25 +162,34 @@ def test_a_doubt_is_counted_and_told(rows, caplog):
     assert "in doubt id=m.001" in caplog.text
 
 
-def test_a_lost_word_rings_for_a_few_and_leaves_the_rest():
-    """One of them takes the slot and passes the word on; ringing all is a storm."""
-    waiting = [a_delivery(number) for number in range(1, 50)]
-    parking = Parking({"domain:default:b.test": waiting})
-    mender = a_mender(Rows(), parking=parking)
+def test_a_lost_word_wakes_a_few_and_leaves_the_rest():
+    """One of them takes the slot and passes the word on; waking all is a storm."""
+    key = "domain:default:b.test"
+    parking = Parking({key: [a_delivery(number) for number in range(1, 50)]})
 
-    mender.ring_parked(NOW)
+    a_mender(Rows(), parking=parking).unpark(NOW)
 
-    assert mender.broker.rung == [
-        ("default", [row.id for row in waiting[:PARKED_AT_ONCE]])
-    ]
-    assert parking.done == [("postponed", "domain:default:b.test")]
+    assert parking.done == [("unparked", key, PARKED_AT_ONCE), ("postponed", key)]
 
 
-def test_rows_that_wait_for_one_source_are_rung_zone_by_zone():
-    """A source address may serve several zones, each with its own queue."""
-    rows = [a_delivery(1), a_delivery(2, zone="news"), a_delivery(3)]
-    mender = a_mender(Rows(), parking=Parking({"source:192.0.2.1": rows}))
+def test_of_too_many_limits_all_have_their_turn():
+    """Those at the end of the alphabet, too."""
+    keys = {f"domain:default:d{number:04}.test": [] for number in range(500)}
+    seen = set()
+    for second in range(3):
+        parking = Parking(keys)
+        a_mender(Rows(), parking=parking).unpark(NOW + timedelta(seconds=second))
+        seen |= {done[1] for done in parking.done}
 
-    mender.ring_parked(NOW)
+    assert seen == keys.keys()
 
-    assert mender.broker.rung == [("default", ["m.001", "m.003"]), ("news", ["m.002"])]
+
+def test_doubt_after_doubt_comes_ever_later_and_then_to_a_person():
+    """A hop that takes mail and never says so gets a few copies, not thousands."""
+    judge = Judge(config=Config(queue=QueueConfig(), zones={}))
+    rows = [a_delivery(doubts=n, give_up_at=NOW + 30 * DAY) for n in range(7)]
+
+    due = [judge.doubt("retry", row, NOW)[1] - NOW for row in rows]
+
+    assert due[:3] == [timedelta(minutes=15 * 2**n) for n in range(3)]
+    assert due[5:] == [30 * DAY] * 2

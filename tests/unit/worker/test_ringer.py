@@ -85,7 +85,7 @@ class Broker:
     def depth(self, zone):
         return self.waiting
 
-    def oldest_rung_at(self, zone):
+    def oldest_rung_at(self, zone, *, is_transactional):
         return self.oldest
 
     def ring(self, zone, deliveries, *, rung_at):

@@ -36,7 +36,7 @@ class Recorder:
         self._note(f"ring {zone}")
         return self.is_behind
 
-    def ring_parked(self, now):
+    def unpark(self, now):
         self._note("parked")
 
     def expire(self, now):
@@ -88,6 +88,7 @@ def scheduler(recorder, clock):
         **dict.fromkeys((*parts, "broker", "leadership"), recorder),
         config=Config(),
         now=lambda: NOW,
+        prepare=lambda: None,
         monotonic=lambda: clock.at_s,
     )
 
