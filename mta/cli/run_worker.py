@@ -131,8 +131,12 @@ def do_not_linger(**_: Any) -> None:
     send its answer, and Celery waits for that before it ends.
     """
     if is_module_patched("socket"):
-        signal.signal(signal.SIGALRM, _leave_if_idle)
-        signal.alarm(LINGER_S)
+        _set_alarm()
+
+
+def _set_alarm() -> None:
+    signal.signal(signal.SIGALRM, _leave_if_idle)
+    signal.alarm(LINGER_S)
 
 
 def _leave_if_idle(*_: object) -> None:
@@ -150,6 +154,6 @@ def _leave_if_idle(*_: object) -> None:
 def end(**_: Any) -> None:
     """All tasks have ended: close idle sessions with QUIT, sign off."""
     if is_module_patched("socket"):  # to close takes its time, too
-        signal.alarm(LINGER_S)
+        _set_alarm()
     if shift.life is not None:  # else it was stopped before it had begun
         shift.life.stop()

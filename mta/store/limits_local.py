@@ -4,8 +4,10 @@ Shares are by rank and count among the live workers: of a limit of slots, an equ
 part of the number; of a rate, every count-th tick of a clock that all share (the
 one of Redis as last heard, or the machine's). Together they keep the limit as long
 as all know the same count; it may lag behind by the 45 s after which a worker that
-does not answer is given up. Over several zones, an address of ours is not shared
-out: each zone's workers see only their own.
+does not answer is given up. Of several rates that one message needs, the slowest is
+kept to its ticks; of the others each process keeps its share, so that they hold over
+time, and for a moment one message per process may come together. Over several
+zones, an address of ours is not shared out: each zone's workers see only their own.
 
 Slots that the process was granted before count as well: it opens no more than its
 share even while it holds more.

@@ -128,6 +128,27 @@ def test_the_oldest_doorbell_is_the_first_that_waits(doorbell):
     assert doorbell.oldest_rung_at("empty") is None
 
 
+def test_the_oldest_transactional_doorbell_is_in_the_other_list(doorbell):
+    """The two do not stand behind each other."""
+    urgent = replace(DELIVERY, lane="0:shop")
+    doorbell.ring("default", [urgent], rung_at=NOW + timedelta(seconds=9))
+
+    oldest = doorbell.oldest_rung_at("default", is_transactional=True)
+
+    assert oldest == NOW + timedelta(seconds=9)
+    assert doorbell.oldest_rung_at("default") is None
+
+
+@pytest.mark.parametrize(
+    "message", ["x", "[]", "{}", '{"headers": null}', '{"headers": {"rung": 5}}']
+)
+def test_a_message_of_others_has_no_age(doorbell, client, message):
+    """Anybody may write to the list."""
+    client.rpush("default\x06\x165", message)
+
+    assert doorbell.oldest_rung_at("default") is None
+
+
 def test_a_broker_that_is_away_is_not_asked_again_at_once(redis_server):
     """A ring that fails costs acceptance one attempt, then nothing for a while."""
     app = an_app("redis://127.0.0.1:1/0")
@@ -161,6 +182,23 @@ def test_a_silent_broker_holds_nobody_up_for_long(redis_of_test):
     app.close()
 
     assert published == [0] * 8
+    assert took_s < 2.5
+
+
+def test_who_waited_for_a_connection_does_not_try_as_well(redis_of_test):
+    """There are fewer connections than callers; one timeout is enough for all."""
+    app = an_app(redis_of_test.url)
+    app.conf.broker_pool_limit = 1
+    doorbell = Doorbell(app, by="test")
+    doorbell.depth("default")
+    redis_of_test.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        depths = list(threads.map(doorbell.depth, ["default"] * 8))
+    took_s = time.monotonic() - began
+    app.close()
+
+    assert depths == [None] * 8
     assert took_s < 2.5
 
 

@@ -4,12 +4,14 @@ import asyncio
 import json
 import socket
 import time
+from collections import Counter
 
 import pytest
 from flower.utils.broker import Broker as FlowerBroker
 from kombu import Connection, Consumer, Queue
 
 from mta.worker.doorbell import PRIORITY_HIGH
+from mta.worker.transport.acks import Acks
 from mta.worker.transport.scripts import BELL_TTL_S
 from tests.integration.worker.rig import QUEUE
 
@@ -118,6 +120,20 @@ def test_a_closed_channel_gives_back_in_order(broker, client):
     assert (broker.unacked(), client.zcard("unacked_index")) == (0, 0)
 
 
+def test_what_goes_back_cannot_start_meanwhile(broker, connection, monkeypatch):
+    """A greenlet that asks while Redis is told finds its message gone."""
+    broker.publish("a")
+    Taker(connection).take(1)
+    channel, seen = connection.default_channel, []
+    monkeypatch.setattr(
+        channel, "put_back", lambda messages: seen.append(len(channel.qos._delivered))
+    )
+
+    channel.qos.restore_unacked()
+
+    assert seen == [0]
+
+
 def test_what_another_put_back_is_not_put_back_again(broker, client):
     """A sweep may have come before."""
     broker.publish("a")
@@ -155,6 +171,81 @@ def test_queues_take_turns(broker, connection):
 
     assert names[0] == "urgent"
     assert names.index("b1") < names.index("a2")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 10])
+def test_every_fifth_is_of_the_lower_priority(broker, connection, count):
+    """In every queue, however many the worker has."""
+    queues = [f"q{number}" for number in range(count)]
+    for queue in queues:
+        broker.publish(*[f"high {queue}"] * 20, queue=queue, priority=PRIORITY_HIGH)
+        broker.publish(*[f"low {queue}"] * 20, queue=queue)
+
+    names = Taker(connection, queues).take(20 * count)[: 20 * count]
+
+    taken = Counter(names)
+    assert {taken[f"high {queue}"] for queue in queues} == {16}
+    assert {taken[f"low {queue}"] for queue in queues} == {4}
+
+
+def test_bells_do_not_pile_up(broker, client, connection):
+    """Where a queue is never empty, nobody waits for them."""
+    broker.publish("a", "b", "c")
+    client.lpush(BELL, *[1] * 100)
+    Taker(connection).take(1)
+
+    assert (broker.waiting(), client.llen(BELL)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda message: message.update(body="!"),
+        lambda message: message.update(headers=None),
+        lambda message: message.pop("headers"),
+        lambda message: message["properties"].pop("delivery_info"),
+        lambda message: message["properties"].update(body_encoding="rot13"),
+    ],
+    ids=["base64", "null headers", "no headers", "no delivery info", "encoding"],
+)
+def test_a_malformed_message_is_rejected(broker, client, connection, caplog, spoil):
+    """The next one is taken; nothing comes back for ever."""
+    broker.publish("bad")
+    message = json.loads(client.rpop(f"{QUEUE}\x06\x165"))
+    spoil(message)
+    client.lpush(f"{QUEUE}\x06\x165", json.dumps(message))
+    broker.publish("a")
+
+    assert Taker(connection).take(1) == ["a"]
+    assert (broker.unacked(), broker.waiting()) == (1, 0)
+    assert "rejected what is no task" in caplog.text
+
+
+def test_what_a_full_redis_refuses_is_swept_later(broker, client, connection, caplog):
+    """The worker goes on; there may be room soon."""
+    qos = connection.default_channel.qos
+    client.config_set("maxmemory", 1)
+    try:
+        qos.restore_visible(interval=1)
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert "sweep refused" in caplog.text
+
+
+def test_a_full_redis_takes_acknowledgements(broker, client, connection):
+    """They are what gets it empty."""
+    broker.publish("a")
+    (message,) = Taker(connection).messages_of(1)
+    acks = Acks(client, "unacked", "unacked_index")
+    client.config_set("maxmemory", 1)
+    try:
+        acks.add(message.delivery_tag)
+        acks.flush()
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert (broker.unacked(), client.zcard("unacked_index")) == (0, 0)
 
 
 def test_a_consumer_without_acknowledgements_leaves_no_record(broker, connection):

@@ -3,7 +3,7 @@
 import json
 import random
 import signal
-from base64 import b64decode
+from base64 import b64decode, b64encode
 
 import pytest
 
@@ -108,6 +108,31 @@ def test_an_error_of_redis_ends_no_worker(broker, notes, start_worker):
     broker.publish("after")
 
     assert notes.next("done") == ["after"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda message: message["headers"].update(eta="soon"),
+        lambda message: message["headers"].pop("id"),
+        lambda message: message["headers"].pop("task"),
+        lambda message: message.pop("body"),
+        lambda message: message.update(body=b64encode(b'[["bad"], {}, null]').decode()),
+    ],
+    ids=["eta", "id", "task", "body", "embedded"],
+)
+def test_a_malformed_message_ends_no_worker(broker, notes, start_worker, spoil):
+    """It is rejected, and the next one runs."""
+    broker.publish("bad")
+    with broker.redis() as client:
+        message = json.loads(client.rpop(f"{QUEUE}\x06\x165"))
+        spoil(message)
+        client.lpush(f"{QUEUE}\x06\x165", json.dumps(message))
+    broker.publish("after")
+    start_worker()
+
+    assert notes.next("done") == ["after"]
+    eventually(lambda: broker.unacked() == 0)
 
 
 def test_a_restarted_redis_is_used_again(broker, redis_of_test, notes, start_worker):

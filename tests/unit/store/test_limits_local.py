@@ -13,6 +13,7 @@ from mta.store.workers import Presence
 
 SECOND_US = 1_000_000
 US = timedelta(microseconds=1)
+SECOND = timedelta(seconds=1)
 SLOT = Slot("zone:default", 5)
 TEN_A_SECOND = Demand((), (Pace("zone:default", Rate(10, timedelta(seconds=1))),))
 
@@ -110,13 +111,32 @@ def test_turns_of_a_share_are_further_apart():
     """Each process gives out its own, and together they are the rate's."""
     clock = Clock()
     pace = Demand((), (Pace("zone:default", Rate(1, timedelta(minutes=1))),))
-    clock.now -= clock.now % (4 * 60 * SECOND_US)
+    processes = [a_process(clock, rank, 4) for rank in range(4)]
+
+    turns = [[ask(local, "a", pace).wait for _ in range(2)] for local in processes]
+
+    assert all(b - a == timedelta(minutes=4) for a, b in turns)
+    waits = sorted(wait for row in turns for wait in row)
+    assert {b - a for a, b in itertools.pairwise(waits)} == {timedelta(minutes=1)}
+
+
+def test_domains_of_one_rate_do_not_meet_at_the_same_ticks():
+    """A share of the zone's rate is used, and not one message of each tick."""
+    clock = Clock()
     local = a_process(clock, rank=1, count=4)
+    zone, slow = Pace("zone:default", TEN_A_SECOND.paces[0].rate), Rate(1, SECOND)
+    domains = [Pace(f"domain:default:{n}.test", slow) for n in range(40)]
+    granted = []
+    for _ in range(400):
+        clock.now += SECOND_US // 10
+        for domain in domains:
+            answer = ask(local, "a", Demand((), (domain, zone)), has_turn=True)
+            if isinstance(answer, Granted):
+                granted.append(clock.now + answer.wait // US)
 
-    turns = [ask(local, "a", pace) for _ in range(3)]
-
-    minute = timedelta(minutes=1)
-    assert turns == [Later("zone:default", n * minute) for n in (1, 5, 9)]
+    gaps = [b - a for a, b in itertools.pairwise(granted)]
+    assert min(gaps) >= 400_000
+    assert len(granted) >= 80  # of 100
 
 
 def test_after_redis_went_its_last_grants_are_used_first():

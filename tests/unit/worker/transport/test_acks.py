@@ -15,7 +15,8 @@ class FakeRedis:
         self.is_away = False
         self.trips = []
 
-    def pipeline(self):
+    def pipeline(self, transaction):
+        assert not transaction  # a full Redis refuses them
         return FakePipeline(self)
 
 
@@ -60,7 +61,7 @@ def test_many_are_one_round_trip(redis, acks):
     gevent.sleep(0.05)
 
     assert redis.trips == [
-        [("zrem", "unacked_index", "a", "b", "c"), ("hdel", "unacked", "a", "b", "c")]
+        [("hdel", "unacked", "a", "b", "c"), ("zrem", "unacked_index", "a", "b", "c")]
     ]
 
 
@@ -91,4 +92,4 @@ def test_what_redis_does_not_take_is_tried_again(redis, acks, monkeypatch):
 
     gevent.sleep(0.1)
 
-    assert [trip[1] for trip in redis.trips] == [("hdel", "unacked", "a", "b")]
+    assert [trip[0] for trip in redis.trips] == [("hdel", "unacked", "a", "b")]
