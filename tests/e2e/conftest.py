@@ -21,7 +21,7 @@ CONFIG = """
 api: {{port: 0}}
 flower: {{enabled: false}}
 dns: {{nameservers: ["{dns}"], allow_addresses: [127.77.0.0/16]}}
-queue: {{defer_times: [2s, 2s, 2s], lease: 5s}}
+queue: {{defer_times: [2s, 2s, 2s], lease: 5s, in_doubt_wait: 1s}}
 interfaces:
   feeder: {{port: 0, processes: 2, max_size: 150 MiB}}
 zones:
