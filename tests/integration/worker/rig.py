@@ -138,6 +138,12 @@ class Broker:
     def inspect(self):
         return self.app.control.inspect(timeout=5, limit=1)
 
+    def wait_for_commands(self):
+        """A worker listens to commands a moment after it has begun to consume."""
+        eventually(
+            lambda: self.app.control.inspect(timeout=0.5, limit=1).ping() is not None
+        )
+
     def close(self):
         self.app.close()
 

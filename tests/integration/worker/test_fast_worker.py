@@ -61,6 +61,7 @@ def test_normal_mail_is_every_fifth_while_urgent_mail_waits(
 def test_an_eta_is_kept_without_a_slot(broker, notes, start_worker):
     """What waits for its time lets others pass, and is listed as scheduled."""
     start_worker(slots=1)
+    broker.wait_for_commands()
     (held,) = broker.publish("later", eta=utc_now() + timedelta(seconds=2))
     eventually(lambda: broker.unacked() == 1)
     published = time.monotonic()
@@ -76,6 +77,7 @@ def test_an_eta_is_kept_without_a_slot(broker, notes, start_worker):
 def test_a_revoked_task_does_not_run(broker, notes, start_worker):
     """Neither one that waits for its time, nor one that comes later."""
     start_worker()
+    broker.wait_for_commands()
     (held,) = broker.publish("held", eta=utc_now() + timedelta(seconds=2))
     eventually(lambda: broker.unacked() == 1)
     broker.app.control.revoke([held], reply=True, limit=1)
@@ -90,14 +92,15 @@ def test_a_revoked_task_does_not_run(broker, notes, start_worker):
 def test_remote_control_sees_the_tasks_at_work(broker, notes, start_worker):
     """Flower and ``celery inspect`` show ours as they show any task."""
     start_worker(slots=3)
-    (task_id,) = broker.publish("a 2")
+    broker.wait_for_commands()
+    (task_id,) = broker.publish("a 4")
     notes.next("started")
 
     (active,) = broker.inspect().active().values()
     (stats,) = broker.inspect().stats().values()
     (reserved,) = broker.inspect().reserved().values()
 
-    assert [(task["id"], task["args"]) for task in active] == [(task_id, ["a 2"])]
+    assert [(task["id"], task["args"]) for task in active] == [(task_id, ["a 4"])]
     assert active[0]["delivery_info"]["routing_key"] == QUEUE
     assert stats["total"] == {"mta.deliver": 1}
     assert stats["pool"]["max-concurrency"] == 3
