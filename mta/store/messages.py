@@ -4,12 +4,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 import bson
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo import ASCENDING, ReplaceOne, UpdateOne
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+)
 
 from mta.errors import ContentMissing, StoreUnavailable
 from mta.store.documents import (
@@ -102,10 +108,28 @@ class Messages:
         except BulkWriteError as error:
             details: Document = dict(error.details or {})
             if details.get("writeConcernErrors"):
-                raise
+                self._put_all(documents)
+                return refusals
             for failure in details.get("writeErrors", []):
                 refusals[failure["index"]] = f"not inserted: code {failure['code']}"
+        except ServerSelectionTimeoutError:
+            raise  # it has taken long enough, and nothing was sent
+        except (ConnectionFailure, OperationFailure):
+            self._put_all(documents)
         return refusals
+
+    def _put_all(self, documents: Sequence[RawBSONDocument]) -> None:
+        """Insert what may be inserted already: nobody knows, as after a failover.
+
+        A refusal would be a lie if it was: the message would go out all the same.
+        """
+        puts: list[ReplaceOne[Document]] = [
+            ReplaceOne(
+                {"_id": document["_id"]}, cast("Document", document), upsert=True
+            )
+            for document in documents
+        ]
+        self._messages.bulk_write(puts, ordered=False)
 
     def _find_all(
         self, ids: Sequence[str]

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pymongo.errors import NotPrimaryError
 
 from mta.delivery import DeliveryState
 from mta.store.documents import Recipient
@@ -101,3 +102,29 @@ def test_a_swept_message_is_remembered_without_its_content(messages, a_message):
     found = messages.find(message.id)
     assert found is not None
     assert not found.has_content
+
+
+def test_an_insert_whose_answer_was_lost_is_no_refusal(
+    messages, a_message, monkeypatch
+):
+    """It may be stored, and would go out although its client was told no."""
+    inserted, failures = (
+        messages._messages.insert_many,
+        [NotPrimaryError("stepped down")],
+    )
+
+    class Failing:
+        def insert_many(self, documents, *, ordered):
+            inserted(documents, ordered=ordered)
+            raise failures.pop()
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    real = messages._messages
+    monkeypatch.setattr(messages, "_messages", Failing())
+    message = a_message()
+
+    messages.insert(messages.encode(message, [BOB]))
+
+    assert messages.find(message.id) == message
