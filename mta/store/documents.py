@@ -6,8 +6,9 @@ waits_for has_turn dot_at doubts doubted_at log finished_at expires_at``. Those 
 ``owner`` to ``dot_at`` are there only while they mean something.
 
 ``messages``: ``_id envelope header body recipients zones count tenant
-is_transactional created_at due_at give_up_at expand_at sweep_at sweeps expires_at
-message_id subject``. ``recipients`` is for expansion only: no delivery ever reads it.
+is_transactional created_at due_at give_up_at expand_at sweep_at sweeps is_idle
+swept_at expires_at message_id subject``. ``recipients`` is for expansion only: no
+delivery ever reads it.
 """
 
 import logging

@@ -122,10 +122,13 @@ class Messages:
         """Insert what may be inserted already: nobody knows, as after a failover.
 
         A refusal would be a lie if it was: the message would go out all the same.
+        One of others that has the same id is left alone, and makes this fail.
         """
         puts: list[ReplaceOne[Document]] = [
             ReplaceOne(
-                {"_id": document["_id"]}, cast("Document", document), upsert=True
+                {"_id": document["_id"], "body.file_id": document["body"]["file_id"]},
+                cast("Document", document),
+                upsert=True,
             )
             for document in documents
         ]

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, WriteConcern
+from pymongo import (
+    ASCENDING,
+    DESCENDING,
+    IndexModel,
+    MongoClient,
+    ReadPreference,
+    WriteConcern,
+)
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -150,7 +157,11 @@ def connect(uri: str, *, name: str) -> Mongo:
         connectTimeoutMS=5_000,
         socketTimeoutMS=20_000,
     )
-    return client.get_default_database(DEFAULT_DATABASE)
+    # Whatever the URI says: a secondary that lags behind would tell of mail that is
+    # not there yet, and what is not there is given up.
+    return client.get_default_database(
+        DEFAULT_DATABASE, read_preference=ReadPreference.PRIMARY
+    )
 
 
 def durable(db: Mongo, name: str) -> Documents:

@@ -14,10 +14,10 @@ from threading import Lock
 
 from pymongo import ASCENDING, ReturnDocument
 
-from mta.delivery import Delivery, DeliveryState
+from mta.delivery import Delivery
 from mta.store.deliveries import RING_GRACE, Deliveries, milliseconds
 from mta.store.documents import to_deliveries
-from mta.store.mongo import DELIVERIES, Mongo, durable, guarded
+from mta.store.mongo import DELIVERIES, Document, Mongo, durable, guarded
 
 # The scheduler looks after a parked row that nobody took for so long.
 SAFETY_NET = timedelta(seconds=60)
@@ -76,40 +76,16 @@ class Parking:
         return None
 
     @guarded
-    def pick_next(self, key: str, count: int, now: datetime) -> list[Delivery]:
-        """Take up to ``count`` rows out of ``key``'s park, to be rung at once."""
-        picked: list[Delivery] = []
-        for _ in range(count + _TRIES):  # others pick as well
-            lane = self._choose_lane(key)
-            if lane is None or len(picked) == count:
-                break
-            row = self._rows.find_one_and_update(
-                {"waits_for": key, "lane": lane, "state": DeliveryState.QUEUED.value},
-                {
-                    "$set": {"ring_at": now + RING_GRACE, "rung_at": now},
-                    "$unset": {"waits_for": 1},
-                },
-                sort=[("due_at", ASCENDING)],
-                hint=_BY_LANE,
-                return_document=ReturnDocument.AFTER,
-            )
-            if row is not None:
-                picked += to_deliveries([row])
-        return picked
+    def pick_next(self, key: str, now: datetime) -> Delivery | None:
+        """Take the next row out of ``key``'s park, to be rung for at once."""
+        return self._take_out(key, {"ring_at": now + RING_GRACE, "rung_at": now})
 
     @guarded
     def unpark(self, key: str, count: int, now: datetime) -> None:
         """Take some rows out of ``key``'s park: the scheduler rings for them now."""
         for _ in range(count):
-            lane = self._choose_lane(key)
-            if lane is None:
+            if self._take_out(key, {"ring_at": now}) is None:
                 break
-            self._rows.find_one_and_update(
-                {"waits_for": key, "lane": lane},
-                {"$set": {"ring_at": now}, "$unset": {"waits_for": 1}},
-                sort=[("due_at", ASCENDING)],
-                hint=_BY_LANE,
-            )
 
     @guarded
     def keys_to_ring(self, now: datetime) -> list[str]:
@@ -160,6 +136,22 @@ class Parking:
         with self._lock:
             self._read[key] = (self._monotonic() + _READ_WORTH_S, ids)
         return first
+
+    def _take_out(self, key: str, changes: Document) -> Delivery | None:
+        for _ in range(_TRIES):  # others take rows out as well
+            lane = self._choose_lane(key)
+            if lane is None:
+                return None
+            row = self._rows.find_one_and_update(
+                {"waits_for": key, "lane": lane},
+                {"$set": changes, "$unset": {"waits_for": 1}},
+                sort=[("due_at", ASCENDING)],
+                hint=_BY_LANE,
+                return_document=ReturnDocument.AFTER,
+            )
+            if taken := to_deliveries([row] if row else []):
+                return taken[0]
+        return None
 
     def _choose_lane(self, key: str) -> str | None:
         # The condition on lane is always true; it lets the index jump from one lane

@@ -80,13 +80,11 @@ class HandOver:
             log.warning("free slots left to the scheduler error=%s", error)
 
     def claim_next(self, key: str, *, zone: str, owner: str) -> Delivery | None:
-        """Claim the next row of ``zone`` parked for ``key``, if any waits.
+        """Claim the next row of ``zone`` parked for ``key``, or ring for another's.
 
         Raises:
             StoreUnavailable: MongoDB is away.
         """
-        if not self._limits.is_wanted(key):
-            return None
         claimed = self._parking.claim_next(key, zone=zone, owner=owner)
         if claimed is None:
             self._ring_one(key)  # another zone's, or the last look
@@ -94,13 +92,13 @@ class HandOver:
 
     def _ring_one(self, key: str) -> None:
         now = self._now()
-        rows = self._parking.pick_next(key, 1, now)
-        if not rows:
+        row = self._parking.pick_next(key, now)
+        if row is None:
             # First the word, then another look: who parked in between is seen now,
             # and who parks from now on gives the word again.
             self._limits.unwant(key)
-            rows = self._parking.pick_next(key, 1, now)
-            if rows:
-                self._limits.want(Slot(key, 0))
-        for row in rows:
-            self._bell.ring(row.zone, [row], rung_at=now)
+            row = self._parking.pick_next(key, now)
+            if row is None:
+                return
+            self._limits.want(Slot(key, 0))
+        self._bell.ring(row.zone, [row], rung_at=now)

@@ -1,12 +1,14 @@
 """Which messages must be expanded again, and which bodies may go."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from pymongo.errors import NotPrimaryError
+from pymongo.errors import BulkWriteError, NotPrimaryError
 
 from mta.delivery import DeliveryState
-from mta.store.documents import Recipient
+from mta.errors import StoreUnavailable
+from mta.store.documents import Body, Recipient
 from mta.store.messages import EXPAND_AFTER, SWEEP_EVERY, Messages
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -104,27 +106,41 @@ def test_a_swept_message_is_remembered_without_its_content(messages, a_message):
     assert not found.has_content
 
 
-def test_an_insert_whose_answer_was_lost_is_no_refusal(
-    messages, a_message, monkeypatch
-):
-    """It may be stored, and would go out although its client was told no."""
-    inserted, failures = (
-        messages._messages.insert_many,
-        [NotPrimaryError("stepped down")],
-    )
+@pytest.fixture
+def unsure(messages, monkeypatch):
+    """What the collection does is done, and its answer lost."""
+    real = messages._messages
 
-    class Failing:
+    class Unsure:
         def insert_many(self, documents, *, ordered):
-            inserted(documents, ordered=ordered)
-            raise failures.pop()
+            with contextlib.suppress(BulkWriteError):
+                real.insert_many(documents, ordered=ordered)
+            raise NotPrimaryError("stepped down")
 
         def __getattr__(self, name):
             return getattr(real, name)
 
-    real = messages._messages
-    monkeypatch.setattr(messages, "_messages", Failing())
+    monkeypatch.setattr(messages, "_messages", Unsure())
+
+
+def test_an_insert_whose_answer_was_lost_is_no_refusal(messages, a_message, unsure):
+    """It may be stored, and would go out although its client was told no."""
     message = a_message()
 
     messages.insert(messages.encode(message, [BOB]))
 
     assert messages.find(message.id) == message
+
+
+def test_another_message_of_the_same_id_is_never_replaced(
+    db, messages, a_message, unsure
+):
+    """However unlikely: what was promised stands, and this one is refused."""
+    body = Body(file_id="other", size=4, hash="h", md5="m", is_8bit=False)
+    promised = a_message(body=body)
+    Messages(db).insert(messages.encode(promised, [BOB]))
+
+    with pytest.raises(StoreUnavailable):
+        messages.insert(messages.encode(a_message(), [EVE]))
+
+    assert messages.find(promised.id) == promised

@@ -87,10 +87,22 @@ def test_a_picked_row_is_out_of_the_park(db, parking, a_parked_row):
     """Two that ring at the same time ring for two rows."""
     rows = [a_parked_row(number) for number in (1, 2)]
 
-    picked = [parking.pick_next(KEY, 1, NOW)[0].id for _ in range(2)]
+    picked = [parking.pick_next(KEY, NOW).id for _ in range(2)]
 
     assert sorted(picked) == sorted(rows)
-    assert parking.pick_next(KEY, 1, NOW) == []
+    assert parking.pick_next(KEY, NOW) is None
+
+
+def test_unparked_rows_are_the_schedulers(db, parking, a_parked_row):
+    """As many as asked for; it rings for them like for any others."""
+    for number in range(1, 4):
+        a_parked_row(number)
+
+    parking.unpark(KEY, 2, NOW)
+
+    waits = {"waits_for": {"$exists": True}}
+    assert db.deliveries.count_documents({**waits, "ring_at": NOW + SAFETY_NET}) == 1
+    assert db.deliveries.count_documents({"ring_at": NOW}) == 2
 
 
 def test_a_row_nobody_took_comes_back_by_its_safety_net(parking, a_parked_row):

@@ -48,11 +48,10 @@ class Parking:
         self.rows = list(rows)
         self.is_away = False
 
-    def pick_next(self, key, count, now):
+    def pick_next(self, key, now):
         if self.is_away:
             raise StoreUnavailable("away")
-        picked, self.rows = self.rows[:count], self.rows[count:]
-        return picked
+        return self.rows.pop(0) if self.rows else None
 
     def claim_next(self, key, *, zone, owner):
         mine = [row for row in self.rows if row.zone == zone]
