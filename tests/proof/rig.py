@@ -84,6 +84,11 @@ class Rig:
         """The scheduler."""
         self._start("scheduler", commands.scheduler_command())
 
+    def start_maintenance(self) -> str:
+        """The worker for housekeeping; returns its name."""
+        self._start("maintenance", commands.maintenance_command(log_level="warning"))
+        return "maintenance"
+
     def start_smtp(self, interface: str = "feeder") -> None:
         """One process of the SMTP door."""
         port = self._held.enter_context(held_port())
