@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from mta.embedded.leash import leashed
 from mta.embedded.mongod import mongo_uri, mongod_child
 from mta.embedded.ports import port_of, reserve
 from mta.embedded.redis import redis_child, redis_url
-from mta.store.mongo import Mongo, connect, ensure_indexes
+from mta.store.mongo import Document, Mongo, connect, ensure_indexes
 
 
 @contextlib.contextmanager
@@ -77,17 +76,26 @@ def redis_server(services_folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def mongo_uri_of_test(mongo_server: str) -> Iterator[str]:
-    """URI of an empty database of the test's own."""
-    name = f"test-{secrets.token_hex(6)}"
-    uri = mongo_server.replace("/mta?", f"/{name}?")
+    """URI of a database that is empty when the test begins, but for its indexes.
+
+    The same for all: hundreds of databases, each with its many files, bring the
+    small embedded mongod to a standstill, even when they are dropped again.
+    """
+    uri = mongo_server.replace("/mta?", "/test?")
     yield uri
-    with MongoClient(mongo_server) as client:
-        client.drop_database(name)
+    with MongoClient[Document](uri) as client:
+        database = client.get_default_database()
+        database.command("profile", 0)
+        for name in database.list_collection_names():
+            if name.startswith("system."):
+                database.drop_collection(name)  # these take no orders from us
+            else:
+                database[name].delete_many({})
 
 
 @pytest.fixture
 def db(mongo_uri_of_test: str) -> Iterator[Mongo]:
-    """An empty database with our indexes."""
+    """A database without documents, with our indexes."""
     database = connect(mongo_uri_of_test, name="test")
     ensure_indexes(database)
     yield database
