@@ -5,6 +5,8 @@ from smtplib import SMTP
 import pytest
 import redis
 
+from mta.policy.fairness import HIGH_WATER
+
 MANY = 1000
 CONNECTIONS = 10  # of zone default, see conftest.py
 MIB = 1024 * 1024
@@ -62,9 +64,9 @@ def test_a_killed_redis_refuses_no_mail(stack, sink):
 
 
 @pytest.mark.slow
-def test_ten_thousand_recipients_arrive_once_each(stack, sink):
-    """More than the broker may hold at once; the scheduler releases the rest."""
-    recipients = [f"r{n}@d{n % 20}.test" for n in range(10_000)]
+def test_more_recipients_than_the_broker_holds_arrive_once_each(stack, sink):
+    """The scheduler releases the rest as there is room."""
+    recipients = [f"r{n}@d{n % 20}.test" for n in range(HIGH_WATER + 1000)]
     mail = {"from": "ada@a.test", "to": recipients, "subject": "all", "text": "Hi"}
 
     stack.post("/send", mail)
