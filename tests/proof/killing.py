@@ -66,6 +66,7 @@ class Killer:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.kills: Counter[str] = Counter()
+        self.killed_at: list[float] = []
         self.not_back: list[str] = []
         self.back_after_s: defaultdict[str, list[float]] = defaultdict(list)
 
@@ -97,7 +98,8 @@ class Killer:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 self.kills[kind] += 1
-                killed.append((name, pid, time.monotonic()))
+                self.killed_at.append(time.monotonic())
+                killed.append((name, pid, self.killed_at[-1]))
         deadline = time.monotonic() + BACK_S
         while killed and time.monotonic() < deadline and not self._stop.is_set():
             self._watch(killed, _LOOK_S)
