@@ -174,6 +174,7 @@ class Delivery:
         lease_until: End of the lease, by the database's clock.
         rung_at: When its last doorbell was published; None if none was.
         waits_for: Key of the limit it is parked for; empty if it is not.
+        woken_by: Key of the limit of which a slot got free, if it was rung for that.
         has_turn: It comes back at the time that a rate gave it.
         doubts: How often it may have been delivered without our knowing.
         log: Outcomes so far, oldest first, bounded.
@@ -195,6 +196,7 @@ class Delivery:
     lease_until: datetime | None = None
     rung_at: datetime | None = None
     waits_for: str = ""
+    woken_by: str = ""
     has_turn: bool = False
     doubts: int = 0
     log: tuple[Outcome, ...] = ()

@@ -102,11 +102,17 @@ class SlotsTaken(Postponed):
 
 
 class RateReached(Postponed):
-    """The rate of ``key`` is used up; the delivery's own turn comes after ``wait``."""
+    """``key`` allows nothing before ``wait`` is over.
 
-    def __init__(self, key: str, wait: timedelta) -> None:
+    Attributes:
+        is_turn: The delivery is expected then, and others stand behind it; else it
+            only asks again.
+    """
+
+    def __init__(self, key: str, wait: timedelta, *, is_turn: bool = True) -> None:
         self.key = key
         self.wait = wait
+        self.is_turn = is_turn
         super().__init__(f"the rate of {key} is reached")
 
 

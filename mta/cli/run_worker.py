@@ -107,9 +107,12 @@ def begin(sender: Any = None, **_: Any) -> None:
 
     The parent of a prefork pool does no work, and counts for nobody.
     """
-    if getattr(getattr(sender, "pool", None), "uses_semaphore", False):
+    pool = getattr(sender, "pool", None)
+    if getattr(pool, "uses_semaphore", False):
         shift.life = None
     start_shift()
+    if shift.life is not None:
+        shift.life.attempts.counts.capacity = getattr(pool, "limit", None) or 0
     log.info("worker ready")
     process.say_ready()
 

@@ -12,8 +12,10 @@ there are at most floor(w / interval) + 1 grants, a grant being counted when it 
 to be used, at ``now + wait``. Who would have to wait for more than ``PATIENCE`` is
 denied, and gets a turn of its own from a second, advisory clock: turns are distinct
 and ordered, whoever comes for the first time stands behind them, and who comes back
-for its turn is judged by the first clock alone. Only the limit with the longest
-wait gives out turns: one slow domain must not fill its zone's clock.
+for its turn is judged by the first clock alone. Should he be denied even so, because
+somebody else was faster, his next turn is from a third clock, which is ahead of the
+line: he does not stand at its end again. Only the limit with the longest wait gives
+out turns: one slow domain must not fill its zone's clock.
 
 All instants and lengths are whole microseconds: the scripts in Redis reckon with
 the same numbers, in doubles that hold them exactly.
@@ -86,10 +88,15 @@ class Full:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Nothing is taken: the rate of ``key`` has a turn for you after ``wait``."""
+    """Nothing is taken: the rate of ``key`` has a turn for you after ``wait``.
+
+    Attributes:
+        is_turn: False: there is no turn, only the advice to ask again then.
+    """
 
     key: str
     wait: timedelta
+    is_turn: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +138,16 @@ class Beat(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """The instants of a pace's last grant and of the last turn given out."""
+    """The instants of a pace's last grant and of the last turns given out.
+
+    Attributes:
+        turn: The last one of the line.
+        again: The last one given to somebody who had had a turn.
+    """
 
     granted: int
     turn: int
+    again: int = 0
 
 
 def demand_of(
@@ -222,7 +235,7 @@ def find_opening(
         clock = clock_of(beat.key)
         at = max(clock.granted + beat.step, floor + beat.interval)
         if not has_turn:
-            at = max(at, clock.turn + beat.step)
+            at = max(at, clock.turn + beat.step, clock.again + beat.step)
         if index == slowest:
             at = beat.tick(max(at, now))
         if at > opening:
@@ -238,6 +251,7 @@ def heal(clock: Clock, beat: Beat, *, now: int, floor: int = 0) -> Clock:
     """
     granted = min(clock.granted, now + PATIENCE_US)
     turn = min(clock.turn, now + HORIZON_US)
+    again = min(clock.again, now + HORIZON_US)
     if now > max(granted, floor) + 2 * beat.step + GRACE_US:
-        turn = 0
-    return Clock(granted, turn)
+        turn = again = 0
+    return Clock(granted, turn, again)

@@ -29,11 +29,13 @@ class Turn:
         paid: Rates that it has been counted against: once, however many sessions
             it takes.
         ready_at: Instant, on the monotonic clock, before which MAIL is too early.
+        admitted: Keys of the limits of which it had a slot.
     """
 
     has_turn: bool
     paid: set[str] = field(default_factory=set)
     ready_at: float = 0.0
+    admitted: set[str] = field(default_factory=set)
 
 
 class Admission:
@@ -71,6 +73,7 @@ class Admission:
         """
         unpaid = tuple(pace for pace in demand.paces if pace.key not in turn.paid)
         if not unpaid and permit.covers(demand):
+            turn.admitted.update(permit.keys)
             return
         asked = replace(demand, paces=unpaid)
         has_turn = turn.has_turn
@@ -82,10 +85,11 @@ class Admission:
         if isinstance(answer, Full):
             raise SlotsTaken(answer.key, answer.limit)
         if isinstance(answer, Later):
-            raise RateReached(answer.key, answer.wait)
+            raise RateReached(answer.key, answer.wait, is_turn=answer.is_turn)
         if not isinstance(answer, Granted):
             raise self._troubles.hear(trouble, answer.text, answer.left)
         turn.paid.update(pace.key for pace in unpaid)
+        turn.admitted.update(permit.keys)
         ready_at = self._monotonic() + answer.wait.total_seconds()
         turn.ready_at = max(turn.ready_at, ready_at)
 

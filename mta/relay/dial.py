@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from mta.config.zones import IPAddress, PoolAddress
 from mta.errors import TransientFailure
-from mta.relay.failures import NoConnection
+from mta.relay.failures import NoConnection, NotFromHere
 from mta.relay.fuse import Fuse
 from mta.reply import Reply, make_reply
 
@@ -19,6 +19,10 @@ from mta.reply import Reply, make_reply
 # can have more connections than there are local ports. `socket` names the option
 # from Python 3.12 on.
 _IP_BIND_ADDRESS_NO_PORT = 24
+# No port is left, no route, no network, or a firewall of our own.
+_OURS = frozenset(
+    {errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENETDOWN, errno.EPERM, errno.EACCES}
+)
 
 
 def dial(
@@ -36,7 +40,8 @@ def dial(
 
     Raises:
         NoConnection: the next host may do better.
-        TransientFailure: it is our own address, or its ports, that do not work.
+        NotFromHere: likewise; it is our own network or ports that do not work.
+        TransientFailure: our own address does not work.
         Stopping: the fuse was blown before.
     """
     sock = _open_socket(address, source)
@@ -48,9 +53,7 @@ def dial(
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         sock.close()
-        # EADDRNOTAVAIL: it is us who have run out of ports.
-        is_ours = error.errno == errno.EADDRNOTAVAIL
-        kind = TransientFailure if is_ours else NoConnection
+        kind = NotFromHere if error.errno in _OURS else NoConnection
         raise kind(
             _reply(f"cannot connect to {address} port {port}", error),
             category="network",

@@ -4,6 +4,7 @@
 
     TransientFailure
     ├── NoConnection    the address cannot be reached; perhaps the next one can
+    ├── NotFromHere     likewise, and the fault is this machine's
     ├── TlsFailed       retried in clear, at the same address
     └── StaleSession    retried on a new session
 """
@@ -16,6 +17,13 @@ from mta.smtp.client import ProtocolError
 
 class NoConnection(TransientFailure):
     """No connection came about, so that the next message would fare no better."""
+
+
+class NotFromHere(TransientFailure):
+    """No connection came about, because this machine cannot make it.
+
+    Others may well: it says nothing about the destination.
+    """
 
 
 class TlsFailed(TransientFailure):

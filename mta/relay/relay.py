@@ -20,9 +20,16 @@ from datetime import timedelta
 from typing import Protocol
 
 from mta.config.zones import Config, PoolAddress
-from mta.errors import AttemptFailed, Postponed, Stopping, TransientFailure
+from mta.errors import (
+    AttemptFailed,
+    Postponed,
+    RateReached,
+    SlotsTaken,
+    Stopping,
+    TransientFailure,
+)
 from mta.relay.admission import Admission, Turn
-from mta.relay.failures import NoConnection, StaleSession
+from mta.relay.failures import StaleSession
 from mta.relay.fuse import Fuse
 from mta.relay.held import Endings, HeldSession, Key, RelaySession
 from mta.relay.hosts import Target
@@ -30,11 +37,13 @@ from mta.relay.permits import Limits, OnFree, Permit, Permits
 from mta.relay.plan import FindsTargets, Planner
 from mta.relay.pool import SessionPool
 from mta.relay.request import Chain, RelayRequest, Sent
+from mta.relay.search import Search
 from mta.relay.troubles import Troubles
-from mta.reply import make_reply
 from mta.smtp.client import Transaction
 
-_NO_TIME = make_reply(450, "4.4.7", "Network error: no host answered in time")
+# A grant of a rate that was not used for so long, because the peer was slow to greet,
+# counts for nothing any more. Shorter, and who greets slowly would be charged twice.
+STALE_S = 10.0
 
 
 class Connects(Protocol):
@@ -56,11 +65,13 @@ class Clockwork:
 
     Attributes:
         budget: No further host is tried after this long.
+        dialing: Nor after this long if no host so far could be connected to.
         farewell: For all goodbyes together when the process ends; one alone has
             ``Timeouts.quit``.
     """
 
     budget: timedelta
+    dialing: timedelta = timedelta(minutes=2)
     farewell: timedelta = timedelta(seconds=2.2)
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -143,6 +154,9 @@ class Relay:
             if attempt.fuse.is_blown:
                 raise Stopping from failure  # we broke it ourselves
             raise
+        finally:
+            if chain is not None:
+                chain.admitted = frozenset(attempt.turn.admitted)
 
     def end(self, chain: Chain) -> None:
         """No more follows: the session left in ``chain`` is anybody's."""
@@ -252,22 +266,23 @@ class Relay:
             raise
 
     def _send_anew(self, attempt: _Attempt, permit: Permit) -> Sent:
-        failures: list[AttemptFailed] = []
-        budget_s = self._clock.budget.total_seconds()
+        search = Search(self._clock.budget, self._clock.dialing)
         for target in self._find_targets(attempt):
-            if self._clock.monotonic() - attempt.started_at > budget_s:
+            if search.is_over(self._clock.monotonic() - attempt.started_at):
                 break
             try:
                 held = self._open(attempt, target, permit)
                 return self._transact(attempt, held)
             except AttemptFailed as failure:
-                if not failure.is_next_host_worth_trying:
-                    raise
-                failures.append(failure)
-        self._note_unreachable(attempt, failures)
-        if failures:
-            raise failures[0]
-        raise TransientFailure(_NO_TIME, category="network")
+                search.note(failure)
+            except (SlotsTaken, RateReached):
+                # The slot went with the first host: that was an attempt all the same.
+                if search.failures:
+                    raise search.result from None
+                raise
+        if search.unreachable is not None and not attempt.fuse.is_blown:
+            self._troubles.note(attempt.trouble, search.unreachable)
+        raise search.result
 
     def _find_targets(self, attempt: _Attempt) -> Iterator[Target]:
         request = attempt.request
@@ -276,15 +291,6 @@ class Relay:
         except TransientFailure as failure:
             self._troubles.note(attempt.trouble, failure, is_dns=True)
             raise
-
-    def _note_unreachable(
-        self, attempt: _Attempt, failures: Sequence[AttemptFailed]
-    ) -> None:
-        """Remember a destination if no target of it that may be dialed answers."""
-        dialed = [failure for failure in failures if failure.category != "policy"]
-        is_unreachable = all(isinstance(failure, NoConnection) for failure in dialed)
-        if dialed and is_unreachable and not attempt.fuse.is_blown:
-            self._troubles.note(attempt.trouble, dialed[0])
 
     def _open(self, attempt: _Attempt, target: Target, permit: Permit) -> HeldSession:
         """Open a session, within the limits; it takes the permit over."""
@@ -308,6 +314,7 @@ class Relay:
         )
 
     def _transact(self, attempt: _Attempt, held: HeldSession) -> Sent:
+        self._renew_turn(attempt, held)
         request, session = attempt.request, held.session
         is_reused = session.uses > 0
         transaction = Transaction(
@@ -341,6 +348,22 @@ class Relay:
             is_reused=is_reused,
             duration=timedelta(seconds=self._clock.monotonic() - attempt.started_at),
         )
+
+    def _renew_turn(self, attempt: _Attempt, held: HeldSession) -> None:
+        """Ask the rates again if it took long to get here: a grant is for its time."""
+        turn = attempt.turn
+        if not turn.paid or self._clock.monotonic() - turn.ready_at < STALE_S:
+            return
+        turn.paid.clear()
+        demand = self._planner.demand(attempt.request, held.source, held.provider)
+        try:
+            self._admission.admit(held.permit, demand, turn)
+        except Postponed:
+            self._give_back(held)
+            raise
+        except BaseException:
+            held.cut()
+            raise
 
     def _await_turn(self, turn: Turn) -> None:
         left_s = turn.ready_at - self._clock.monotonic()

@@ -71,9 +71,12 @@ class Chain:
 
     Attributes:
         session: Left from the last one, if another delivery waits for its domain.
+        admitted: Keys of the limits of which the last one had a slot, however it
+            ended.
     """
 
     session: KeptSession | None = None
+    admitted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

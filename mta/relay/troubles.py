@@ -2,7 +2,7 @@
 
 Shared by all workers through the limits, which tell of it when a slot is asked for,
 so that it costs no round trip of its own. What DNS could not tell is remembered
-here as well, because such a delivery never gets as far as a slot.
+here alone: others may have another resolver, and ours may be what is broken.
 """
 
 import time
@@ -58,6 +58,8 @@ class Troubles:
         if not key:
             return
         self._remember(key, failure.reply if is_dns else None, TROUBLE_TTL)
+        if is_dns:
+            return
         self._limits.note_trouble(key, str(failure.reply), TROUBLE_TTL)
 
     def hear(self, key: str, text: str, left: timedelta) -> TransientFailure:

@@ -274,7 +274,7 @@ def _is_settled(row: Document, claimed: Delivery, update: Document) -> bool:
 
 def _leave(state: DeliveryState) -> Document:
     """Leave ``sending``, and all that has a meaning only there."""
-    passing = ("lease_until", "waits_for", "has_turn", "dot_at")
+    passing = ("lease_until", "waits_for", "woken_by", "has_turn", "dot_at")
     return {"$set": {"state": state.value}, "$unset": dict.fromkeys(passing, 1)}
 
 

@@ -2,8 +2,8 @@
 
 ``deliveries``: ``_id message zone domain recipient lane state created_at due_at
 give_up_at ring_at rung_at rings claims attempts owner claimed_by lease_until
-waits_for has_turn dot_at doubts doubted_at log finished_at expires_at``. Those from
-``owner`` to ``dot_at`` are there only while they mean something.
+waits_for woken_by has_turn dot_at doubts doubted_at log finished_at expires_at``.
+Those from ``owner`` to ``dot_at`` are there only while they mean something.
 
 ``messages``: ``_id envelope header body recipients zones count tenant
 is_transactional created_at due_at give_up_at expand_at sweep_at sweeps is_idle
@@ -230,6 +230,7 @@ def to_delivery(document: Document) -> Delivery:
         lease_until=document.get("lease_until"),
         rung_at=document.get("rung_at"),
         waits_for=document.get("waits_for", ""),
+        woken_by=document.get("woken_by", ""),
         has_turn=document.get("has_turn", False),
         doubts=document["doubts"],
         log=tuple(to_outcome(entry) for entry in document["log"]),

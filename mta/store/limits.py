@@ -31,6 +31,7 @@ Redis is away or unsettled, and without one, ``release`` counts every key as wan
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ from mta.store.limits_redis import RedisLimits, Unsettled, connect
 from mta.store.limits_scripts import SETTLING_US
 from mta.store.limits_troubles import Troubles
 from mta.store.limits_wanted import Wanted
-from mta.store.workers import Presence
+from mta.store.workers import Standing
 
 __all__ = [
     "Answer",
@@ -142,17 +143,17 @@ class Limits:
         if self._link is not None:
             self._link.stop()
 
-    def set_presence(
-        self, presence: Presence, *, counted_in: timedelta = timedelta(0)
+    def set_standing(
+        self, standing: Standing, *, counted_in: timedelta | None = None
     ) -> None:
         """Learn what the share of this process is; before, it is all.
 
         Args:
             counted_in: Until then others may not count this process yet, and use
-                its share: it decides nothing alone, but waits.
+                its share: it decides nothing alone, but waits. None: as it was.
         """
-        self._local.set_presence(presence)
-        if counted_in:
+        self._local.set_standing(standing)
+        if counted_in is not None:
             self._counted_from = self._monotonic() + counted_in.total_seconds()
 
     def acquire(
@@ -191,7 +192,7 @@ class Limits:
                 return self._drop(member, dropped, alone)
         if self._is_newcomer:
             key = next((slot.key for slot in demand.slots), member)
-            return Later(key, _NEWCOMER_WAIT)
+            return Later(key, _NEWCOMER_WAIT, is_turn=False)
         # It comes and goes faster than it can be asked.
         return self._drop(member, dropped, self._decide(question))
 
@@ -298,7 +299,7 @@ class Limits:
         taken = self._local.missing(member, demand)
         answer = self._decide(question)
         if isinstance(answer, Later):
-            return Later(answer.key, min(answer.wait, left))
+            return replace(answer, wait=min(answer.wait, left))
         if not isinstance(answer, Granted) or not (taken or demand.paces):
             return answer
         is_told = False

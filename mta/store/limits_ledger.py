@@ -63,10 +63,11 @@ class Ledger:
             )
             if opening - now > PATIENCE_US:
                 beat = beats[decisive]
-                return self._give_turn(now, beat, clocks[beat.key], opening)
+                clock = clocks[beat.key]
+                return self._give_turn(now, beat, clock, opening, has_turn=has_turn)
             for beat in beats:
-                clock = Clock(opening, clocks[beat.key].turn)
-                self._clocks[beat.key] = clock, beat
+                clock = clocks[beat.key]._replace(granted=opening)
+                self._set_clock(now, clock, beat)
         self.hold(member, (slot.key for slot in slots), until)
         return Granted((opening - now) * _MICROSECOND)
 
@@ -123,18 +124,24 @@ class Ledger:
             clocks[beat.key] = heal(clock, beat, now=now, floor=floor)
         return clocks
 
-    def _give_turn(self, now: int, beat: Beat, clock: Clock, opening: int) -> Later:
-        turn = beat.tick(max(opening, clock.turn + beat.step))
+    def _give_turn(
+        self, now: int, beat: Beat, clock: Clock, opening: int, *, has_turn: bool
+    ) -> Later:
+        last = clock.again if has_turn else clock.turn
+        turn = beat.tick(max(opening, last + beat.step))
         if turn - now > HORIZON_US:
             return Later(beat.key, HORIZON)
-        granted = clock.granted
-        if clock.turn <= now:
+        if beat.parts > 1 and max(clock.turn, clock.again) <= now:
             # The first of a line; it is not void for having waited for its tick.
-            granted = max(granted, now - beat.step)
-        self._clocks[beat.key] = Clock(granted, turn), beat
+            clock = clock._replace(granted=max(clock.granted, now - beat.step))
+        given = {"again": turn} if has_turn else {"turn": turn}
+        self._set_clock(now, clock._replace(**given), beat)
+        return Later(beat.key, (turn - now) * _MICROSECOND)
+
+    def _set_clock(self, now: int, clock: Clock, beat: Beat) -> None:
+        self._clocks[beat.key] = clock, beat
         if len(self._clocks) > _MANY_CLOCKS:
             self._drop_idle_clocks(now)
-        return Later(beat.key, (turn - now) * _MICROSECOND)
 
     def _drop_idle_clocks(self, now: int) -> None:
         self._clocks = {

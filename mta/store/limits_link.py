@@ -36,6 +36,8 @@ from mta.store.limits_wanted import Wanted
 log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 2.0
+# Of each limit that is waited for, so many are told that Redis is back.
+HANDED_ON = 3
 RENEW_EVERY_S = LEASE.total_seconds() / 4
 # Who comes back sooner than others asks Redis while they still decide alone.
 _RETRY_S = 0.2
@@ -167,16 +169,22 @@ class Link:
         if not pulse.left_us:
             # Also of a process that asks nothing: it may have to begin anew.
             self._end_alone()
-        self._orphans.release(self._local.is_held, self._beats.release)
+        self._hand_on(self._orphans.release(self._local.is_held, self._beats.release))
         if freed := self._beats.bury(self._wanted.keys()):
             log.info("slots of the dead are free keys=%s", " ".join(freed))
-            # It may take a while, and the beat must not wait.
-            Thread(target=self._on_freed, args=(freed,), daemon=True).start()
+            self._hand_on(freed)
 
     def _end_alone(self) -> None:
         with self._lock:
-            if self.is_up:
-                self._local.end()
+            was_alone = self.is_up and self._local.end()
+        if was_alone:
+            # Who was denied a share may now have what others leave, and was not told.
+            self._hand_on(self._wanted.keys() * HANDED_ON)
+
+    def _hand_on(self, freed: Sequence[str]) -> None:
+        """Tell of free slots; that may take a while, and a beat must not wait."""
+        if freed:
+            Thread(target=self._on_freed, args=(freed,), daemon=True).start()
 
     def _come_back(self, run: str, epoch: str, failures: int) -> None:
         """Tell what we hold, were granted, and know to be waited for; then rely."""

@@ -2,20 +2,24 @@
 
 Shares are by rank and count among the live workers: of a limit of slots, an equal
 part of the number; of a rate, every count-th tick of a clock that all share (the
-one of Redis as last heard, or the machine's). Together they keep the limit as long
-as all know the same count; it may lag behind by the 45 s after which a worker that
-does not answer is given up. Of several rates that one message needs, the slowest is
-kept to its ticks; of the others each process keeps its share, so that they hold over
-time, and for a moment one message per process may come together. Over several
-zones, an address of ours is not shared out: each zone's workers see only their own.
+one of Redis as last heard, or the machine's). Whose part is larger by one, or none at
+all, differs from limit to limit. Together they keep the limit as long as all know
+the same count; it may lag behind by the 45 s after which a worker that does not
+answer is given up. Of several rates that one message needs, the slowest is kept to
+its ticks; of the others each process keeps its share, so that they hold over time,
+and for a moment one message per process may come together.
 
 Slots that the process was granted before count as well: it opens no more than its
-share even while it holds more.
+share even while it holds more. Others may do that too; so after Redis went nobody
+opens anything for ``CLOSED``, in which sessions that are waited for, as all are then,
+come to their end.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from threading import Lock
+from zlib import crc32
 
 from mta.policy.limits import (
     PATIENCE_US,
@@ -24,13 +28,19 @@ from mta.policy.limits import (
     Full,
     Granted,
     Later,
+    Pace,
     Slot,
     beat_of,
     share_of,
 )
 from mta.store.limits_ledger import Ledger
-from mta.store.limits_redis import Grant
-from mta.store.workers import ALONE, Presence
+from mta.store.limits_redis import LEASE, Grant
+from mta.store.workers import Presence, Standing
+
+CLOSED = LEASE
+# Who has no part in a limit asks again so soon: by then another's task may have it.
+ASK_AGAIN = timedelta(seconds=2)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class SharedClock:
@@ -64,13 +74,14 @@ class LocalLimits:
         self._clock = clock
         self._ledger = Ledger()
         self._lock = Lock()
-        self._presence = ALONE
+        self._standing = Standing()
         self._is_alone = False
         self._floor = 0
+        self._closed_until = 0
 
-    def set_presence(self, presence: Presence) -> None:
+    def set_standing(self, standing: Standing) -> None:
         """Learn this process's rank and the count of those that share."""
-        self._presence = presence
+        self._standing = standing
 
     def begin(self, *, after_others: bool) -> None:
         """From now on decide alone; harmless to repeat.
@@ -78,38 +89,43 @@ class LocalLimits:
         Args:
             after_others: Somebody may just have been granted something by Redis,
                 to be used within ``PATIENCE``: then all rates wait for that, and
-                an interval.
+                an interval. And somebody may hold more than his share of slots.
         """
         with self._lock:
             if not self._is_alone:
                 self._is_alone = True
-                self._floor = self._clock() + PATIENCE_US if after_others else 0
+                now = self._clock()
+                self._floor = now + PATIENCE_US if after_others else 0
+                closed = CLOSED // _MICROSECOND
+                self._closed_until = now + closed if after_others else 0
 
-    def end(self) -> None:
-        """Redis decides again, and knows what was granted meanwhile."""
-        if self._is_alone:
-            with self._lock:
-                self._is_alone = False
-                self._ledger.forget_clocks()
+    def end(self) -> bool:
+        """Redis decides again, and knows what was granted meanwhile.
+
+        Returns:
+            Whether this process had decided alone.
+        """
+        if not self._is_alone:
+            return False
+        with self._lock:
+            self._is_alone = False
+            self._ledger.forget_clocks()
+        return True
 
     def acquire(
         self, member: str, demand: Demand, *, has_turn: bool
     ) -> Granted | Full | Later:
         """Take all or nothing, out of our share."""
-        rank, count = self._presence
-        slots = [
-            Slot(slot.key, share_of(slot.limit, rank=rank, count=count))
-            for slot in demand.slots
-        ]
-        beats = [beat_of(pace, parts=count, part=rank) for pace in demand.paces]
+        slots = [Slot(slot.key, self._share(slot)) for slot in demand.slots]
+        beats = [self._beat(pace) for pace in demand.paces]
         with self._lock:
+            now = self._clock()
+            for slot in slots:
+                wait = self._opens_in(slot, now)
+                if wait and not self._ledger.is_held(member, slot.key):
+                    return Later(slot.key, wait, is_turn=False)
             answer = self._ledger.acquire(
-                self._clock(),
-                member,
-                slots,
-                beats,
-                has_turn=has_turn,
-                floor=self._floor,
+                now, member, slots, beats, has_turn=has_turn, floor=self._floor
             )
         if isinstance(answer, Full):
             # The limit as the operator knows it.
@@ -118,10 +134,11 @@ class LocalLimits:
 
     def has_room(self, slot: Slot) -> bool:
         """Whether our share has a slot that is free."""
-        rank, count = self._presence
+        share = self._share(slot)
         with self._lock:
-            taken = self._ledger.count(slot.key)
-        return taken < share_of(slot.limit, rank=rank, count=count)
+            if self._opens_in(Slot(slot.key, share), self._clock()):
+                return False
+            return self._ledger.count(slot.key) < share
 
     def hold(self, member: str, keys: Iterable[str]) -> None:
         """Note slots that Redis granted."""
@@ -162,6 +179,28 @@ class LocalLimits:
             for beat, at in grants
             if chosen is None or beat.key in chosen
         ]
+
+    def _share(self, slot: Slot) -> int:
+        rank, count = self._place(slot.key)
+        return share_of(slot.limit, rank=rank, count=count)
+
+    def _beat(self, pace: Pace) -> Beat:
+        rank, count = self._place(pace.key)
+        return beat_of(pace, parts=count, part=rank)
+
+    def _place(self, key: str) -> Presence:
+        """Our place among those who share ``key``; another one for each key."""
+        rank, count = self._standing.among_users_of(key)
+        turned = rank + crc32(key.encode("utf-8", "surrogatepass"))
+        return Presence(turned % count, count)
+
+    def _opens_in(self, share: Slot, now: int) -> timedelta:
+        """How long nothing may be opened under a key, if that is so at all."""
+        if not share.limit:
+            return ASK_AGAIN
+        if now >= self._closed_until or self._place(share.key).count == 1:
+            return timedelta(0)
+        return min((self._closed_until - now) * _MICROSECOND, ASK_AGAIN)
 
 
 def _grant(beat: Beat, at: int) -> Grant:

@@ -59,21 +59,26 @@ class Orphans:
     def release(
         self,
         is_held: Callable[[str, str], bool],
-        release: Callable[[str, Sequence[str]], object],
-    ) -> None:
+        release: Callable[[str, Sequence[str]], Sequence[str]],
+    ) -> list[str]:
         """Give back what is not held after all, a member's slots at once.
 
         Args:
             is_held: Whether a member holds a slot of a key.
             release: Asks Redis. If it raises, that member and the rest are kept.
+
+        Returns:
+            What ``release`` returned: keys that somebody waits for.
         """
         self.prune()
+        freed: list[str] = []
         with self._changed:
             members = list(islice(self._ends, _AT_ONCE))
         for member in members:
             with self._work_on(member) as keys:
                 if lost := [key for key in keys if not is_held(member, key)]:
-                    release(member, lost)
+                    freed += release(member, lost)
+        return freed
 
     @contextmanager
     def _work_on(self, member: str) -> Iterator[Sequence[str]]:

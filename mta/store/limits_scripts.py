@@ -6,7 +6,7 @@ the first argument. What a script shares with ``mta.policy.limits`` is written t
 Keys, each with an end of its own, so that nothing has to be swept:
 
 - ``mta:slots:KEY``: sorted set, who holds a slot of the limit, by the lease's end.
-- ``mta:clock:KEY``: "GRANTED TURN", the two instants of a rate's clock.
+- ``mta:clock:KEY``: "GRANTED TURN AGAIN", the instants of a rate's clock.
 - ``mta:wanted``: sorted set of the limits that somebody waits for (named by their
   ``mta:slots:``), by when that is forgotten.
 - ``mta:trouble:KEY``: why a destination is left alone for a time.
@@ -74,13 +74,13 @@ local function take(key, now, ttl, member)
 end
 local function read_pace(key)
   local clock = redis.call('GET', key)
-  if not clock then return 0, 0 end
-  local granted, turn = string.match(clock, '^(%d+) (%d+)')
-  return tonumber(granted), tonumber(turn)
+  if not clock then return 0, 0, 0 end
+  local granted, turn, again = string.match(clock, '^(%d+) (%d+) ?(%d*)')
+  return tonumber(granted), tonumber(turn), tonumber(again) or 0
 end
-local function write_pace(key, granted, turn, interval, now)
-  local left = math.max(granted, turn) + interval - now
-  redis.call('SET', key, string.format('%.0f %.0f', granted, turn),
+local function write_pace(key, granted, turn, again, interval, now)
+  local left = math.max(granted, turn, again) + interval - now
+  redis.call('SET', key, string.format('%.0f %.0f %.0f', granted, turn, again),
     'PX', math.ceil(math.max(left, 0) / 1000) + 60000)
 end
 """
@@ -114,27 +114,32 @@ end
 local clocks, opening, decisive = {}, now, 1
 for i = 1, paces do
   local interval = tonumber(ARGV[7 + slots + i])
-  local granted, turn = read_pace(KEYS[3 + slots + i])
+  local granted, turn, again = read_pace(KEYS[3 + slots + i])
   granted, turn = math.min(granted, now + $PATIENCE), math.min(turn, now + $HORIZON)
+  again = math.min(again, now + $HORIZON)
   if now > math.max(granted, floor) + 2 * interval + $GRACE then
-    turn = 0
+    turn, again = 0, 0
   end
   local at = math.max(granted, floor) + interval
-  if ARGV[4] ~= '1' then at = math.max(at, turn + interval) end
+  if ARGV[4] ~= '1' then at = math.max(at, turn + interval, again + interval) end
   if at > opening then opening, decisive = at, i end
-  clocks[i] = {granted, turn, interval}
+  clocks[i] = {granted, turn, again, interval}
 end
 if opening - now > $PATIENCE then
   local key, clock = KEYS[3 + slots + decisive], clocks[decisive]
-  local turn = math.max(opening, clock[2] + clock[3])
+  local line = 2
+  if ARGV[4] == '1' then line = 3 end
+  local turn = math.max(opening, clock[line] + clock[4])
   if turn - now > $HORIZON then return {2, decisive, $HORIZON} end
-  write_pace(key, clock[1], turn, clock[3], now)
+  clock[line] = turn
+  write_pace(key, clock[1], clock[2], clock[3], clock[4], now)
   return {2, decisive, turn - now}
 end
 
 for i = 1, slots do take(KEYS[3 + i], now, tonumber(ARGV[2]), member) end
 for i = 1, paces do
-  write_pace(KEYS[3 + slots + i], opening, clocks[i][2], clocks[i][3], now)
+  local clock = clocks[i]
+  write_pace(KEYS[3 + slots + i], opening, clock[2], clock[3], clock[4], now)
 end
 local answer = {0, opening - now}
 for i = slots + paces + 4, #KEYS do
@@ -236,8 +241,8 @@ for i = 1, slots do
   at = at + 1 + tonumber(ARGV[at])
 end
 for i = 2 + slots, #KEYS do
-  local granted, turn = read_pace(KEYS[i])
-  write_pace(KEYS[i], math.max(granted, tonumber(ARGV[at])), turn,
+  local granted, turn, again = read_pace(KEYS[i])
+  write_pace(KEYS[i], math.max(granted, tonumber(ARGV[at])), turn, again,
     tonumber(ARGV[at + 1]), now)
   at = at + 2
 end

@@ -89,11 +89,15 @@ class Wanted:
             self._thread.join(timeout=3.0)
 
     def _listen(self, redis: Redis, shared: RedisLimits) -> None:
+        is_said = False
         while not self._stopping.is_set():
             try:
                 self._subscribe(redis, shared)
             except RedisError as error:
-                log.debug("not subscribed error=%s", error)
+                # Once: while Redis is away, others say so, too.
+                level = logging.DEBUG if is_said else logging.WARNING
+                log.log(level, "who waits for what is not heard error=%s", error)
+                is_said = True
             except Exception:
                 log.exception("subscription broke")
             finally:

@@ -30,6 +30,7 @@ ChooseLane = Callable[[Sequence[str]], str]
 _READ_AT_ONCE = 8
 _READ_WORTH_S = 0.5
 _MANY_LANES = 1_000
+_READ_AT_MOST = 1_000  # limits
 _POSTPONED_AT_ONCE = 5_000
 # Said outright: what is chosen by trial may be chosen badly when the park is full.
 _BY_ID = [("_id", ASCENDING)]
@@ -133,9 +134,16 @@ class Parking:
         if not ids:
             return None
         first = ids.popleft()
-        with self._lock:
-            self._read[key] = (self._monotonic() + _READ_WORTH_S, ids)
+        if ids:
+            self._keep(key, ids)
         return first
+
+    def _keep(self, key: str, ids: deque[str]) -> None:
+        now = self._monotonic()
+        with self._lock:
+            if len(self._read) >= _READ_AT_MOST:
+                self._read = {k: v for k, v in self._read.items() if v[0] > now}
+            self._read[key] = (now + _READ_WORTH_S, ids)
 
     def _take_out(self, key: str, changes: Document) -> Delivery | None:
         for _ in range(_TRIES):  # others take rows out as well
@@ -144,7 +152,7 @@ class Parking:
                 return None
             row = self._rows.find_one_and_update(
                 {"waits_for": key, "lane": lane},
-                {"$set": changes, "$unset": {"waits_for": 1}},
+                {"$set": {**changes, "woken_by": key}, "$unset": {"waits_for": 1}},
                 sort=[("due_at", ASCENDING)],
                 hint=_BY_LANE,
                 return_document=ReturnDocument.AFTER,
@@ -156,5 +164,10 @@ class Parking:
     def _choose_lane(self, key: str) -> str | None:
         # The condition on lane is always true; it lets the index jump from one lane
         # to the next.
-        lanes = self._rows.distinct("lane", {"waits_for": key, "lane": {"$gte": ""}})
-        return self._choose(sorted(lanes)[:_MANY_LANES]) if lanes else None
+        found = self._rows.distinct("lane", {"waits_for": key, "lane": {"$gte": ""}})
+        lanes = sorted(found)
+        if len(lanes) > _MANY_LANES:
+            # Others each time: none must be left out for good.
+            start = int(self._monotonic() * 1000) % len(lanes)
+            lanes = [*lanes[start:], *lanes[:start]][:_MANY_LANES]
+        return self._choose(lanes) if lanes else None

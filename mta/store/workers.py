@@ -4,8 +4,8 @@ For the shares that they keep while Redis is away, and for whoever wants to know
 which zones have a worker that gets something done.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -23,6 +23,40 @@ class Presence(NamedTuple):
 
 
 ALONE = Presence(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one worker stands among the others; all see the same orders.
+
+    Attributes:
+        everyone: Among all workers: for limits that know no zones.
+        zones: Among those of each of its zones: for the limits of the zone.
+    """
+
+    everyone: Presence = ALONE
+    zones: Mapping[str, Presence] = field(default_factory=dict)
+
+    @property
+    def is_alone(self) -> bool:
+        """There is nobody to share with."""
+        return self.everyone.count == 1
+
+    def is_smaller_than(self, other: "Standing") -> bool:
+        """Some share would be larger than by ``other``."""
+        pairs = [(self.everyone, other.everyone)]
+        pairs += [(place, other.zones.get(z, place)) for z, place in self.zones.items()]
+        return any(mine.count < its.count for mine, its in pairs)
+
+    def among_users_of(self, key: str) -> Presence:
+        """Its place among those who may need the limit ``key``.
+
+        A limit's key says its zone (``mta.policy.limits``), unless it is of an
+        address or was too odd to say anything.
+        """
+        kind, _, rest = key.partition(":")
+        zone = "" if kind == "source" else rest.partition(":")[0]
+        return self.zones.get(zone, self.everyone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +100,11 @@ class Workers:
         pid: int,
         started: int,
         busy: int,
-    ) -> Presence:
-        """Say that ``owner`` lives; returns its place among those that share a zone.
-
-        All who see the same workers see the same order.
-        """
+    ) -> Standing:
+        """Say that ``owner`` lives; returns where it stands."""
+        served = sorted(set(zones))
         says = {
-            "zones": sorted(set(zones)),
+            "zones": served,
             "host": host,
             "pid": pid,
             "started": started,
@@ -93,11 +125,17 @@ class Workers:
             ],
             upsert=True,
         )
-        sharing = {"zones": {"$in": says["zones"]}, **_is_alive()}
-        owners = [str(row["_id"]) for row in self._workers.find(sharing, {"_id": 1})]
+        found = self._workers.find(_is_alive(), {"zones": 1})
         # Ours is among them, unless the operator has just taken it out.
-        everyone = sorted({*owners, owner})
-        return Presence(everyone.index(owner), len(everyone))
+        live: dict[str, list[str]] = {str(row["_id"]): row["zones"] for row in found}
+        live[owner] = served
+        return Standing(
+            _place(owner, live),
+            {
+                zone: _place(owner, [name for name in live if zone in live[name]])
+                for zone in served
+            },
+        )
 
     @guarded
     def leave(self, owner: str) -> None:
@@ -108,6 +146,11 @@ class Workers:
     def live(self) -> list[WorkerSeen]:
         """All live workers, sorted by owner."""
         return [_seen(row) for row in self._workers.find(_is_alive()).sort("_id", 1)]
+
+
+def _place(owner: str, owners: Iterable[str]) -> Presence:
+    ordered = sorted(owners)
+    return Presence(ordered.index(owner), len(ordered))
 
 
 def _is_alive() -> Document:

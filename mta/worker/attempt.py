@@ -51,9 +51,10 @@ SETTLE_FOR_S = 600.0
 SETTLE_EVERY_S = 2.0
 # MongoDB gave no body, or could not take the mark: not at once again.
 STORE_PAUSE = timedelta(seconds=10)
-# A task goes on with parked deliveries for so long: longer, and those whose own
-# tasks wait in the broker would wait for it.
+# A task goes on with parked deliveries for so long, even if others wait in the broker
+# for its greenlet; and for so long if none does.
 CHAIN_FOR_S = 1.0
+CHAIN_AT_MOST_S = 20.0
 
 SOFTWARE = "celery-mta"
 
@@ -79,10 +80,20 @@ class _Dot:
 
 
 class Counts:
-    """Deliveries begun, and those being worked on now."""
+    """Deliveries begun, and those being worked on now.
+
+    Attributes:
+        capacity: How many tasks may run at a time; 0 if that is not known.
+    """
 
     started = 0
     busy = 0
+    capacity = 0
+
+    @property
+    def is_full(self) -> bool:
+        """A task that comes now may have to wait for the one that asks."""
+        return self.busy + 1 >= self.capacity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +126,7 @@ class Attempts:
 
         Then, for a while, those that wait for a slot of the same domain.
         """
-        until = self.monotonic() + CHAIN_FOR_S
+        began_at = self.monotonic()
         chain = Chain()
         try:
             asked_at = self.monotonic()
@@ -126,7 +137,7 @@ class Attempts:
             while claimed is not None:
                 has_met = self._work(claimed, asked_at, chain)
                 asked_at = self.monotonic()
-                claimed = self._next(claimed, until, has_met)
+                claimed = self._next(claimed, began_at, has_met)
         except StoreUnavailable as error:
             # The row is as it was, or its lease runs out: later, not lost.
             log.warning("left to the scheduler error=%s", error)
@@ -134,7 +145,7 @@ class Attempts:
             # Who frees its slots rings, and any worker's task may take them.
             self.relay.end(chain)
 
-    def _next(self, done: Delivery, until: float, has_met: str) -> Delivery | None:
+    def _next(self, done: Delivery, began_at: float, has_met: str) -> Delivery | None:
         """Claim what waits for the domain that ``done`` is through with.
 
         Also after a failure, or without any attempt: ``done`` may have been woken
@@ -146,7 +157,7 @@ class Attempts:
         domain = limit_key("domain", done.zone, done.domain)
         if has_met == domain or not self.handover.is_wanted(domain):
             return None
-        if self.stopping.is_set() or self.monotonic() >= until:
+        if self.stopping.is_set() or self._is_long(began_at):
             # A session ends with the chain, and its slot is passed on then. Where
             # there is none, one may be free.
             self.handover.wait_for(Slot(domain, self.judge.limit_of(done.domain)))
@@ -156,8 +167,24 @@ class Attempts:
             metrics.CHAINED.labels(done.zone).inc()
         return claimed
 
+    def _is_long(self, began_at: float) -> bool:
+        most_s = CHAIN_FOR_S if self.counts.is_full else CHAIN_AT_MOST_S
+        return self.monotonic() - began_at >= most_s
+
     def _work(self, claimed: Delivery, asked_at: float, chain: Chain) -> str:
-        """Try a claimed delivery; returns the limit that it was parked for, if any."""
+        """Try a claimed delivery; returns the limit that it was parked for, if any.
+
+        Should it have been woken for a slot that it did not take after all, the next
+        one is: nobody else would ever hear of that slot.
+        """
+        chain.admitted = frozenset()
+        has_met = self._work_on(claimed, asked_at, chain)
+        woken_by = claimed.woken_by
+        if woken_by and woken_by != has_met and woken_by not in chain.admitted:
+            self.handover.ring_next([woken_by])
+        return has_met
+
+    def _work_on(self, claimed: Delivery, asked_at: float, chain: Chain) -> str:
         started_at = self.now()
         self.counts.started += 1
         self.counts.busy += 1
@@ -264,7 +291,9 @@ class Attempts:
             return postponed.key
         if isinstance(postponed, RateReached):
             metrics.RATE_WAITS.labels(claimed.zone, _kind(postponed.key)).inc()
-            self._wait_for_turn(claimed, now, now + postponed.wait)
+            due_at = now + postponed.wait
+            has_turn = claimed.has_turn or postponed.is_turn
+            self._wait_for_turn(replace(claimed, has_turn=has_turn), now, due_at)
         else:
             is_ending = isinstance(postponed, Stopping)
             again_at = now if is_ending else now + STORE_PAUSE
@@ -276,7 +305,7 @@ class Attempts:
     ) -> None:
         is_soon = due_at - now <= self.handover.eta_lead
         ring_at = due_at + (RING_GRACE if is_soon else -ETA_LEAD)
-        self._give_back(replace(claimed, due_at=due_at, has_turn=True), ring_at=ring_at)
+        self._give_back(replace(claimed, due_at=due_at), ring_at=ring_at)
         if is_soon:  # the scheduler's next tick may be too late
             self.handover.ring_for(replace(claimed, due_at=due_at), now)
 

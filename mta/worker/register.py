@@ -12,13 +12,14 @@ from typing import Protocol
 
 from mta.errors import StoreUnavailable
 from mta.observe import metrics
-from mta.store.workers import Presence, Workers
+from mta.store.workers import Standing, Workers
 
 log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 10.0
 # When all others have beaten since we came, and so know of us.
 KNOWN_IN = timedelta(seconds=BEAT_EVERY_S + 2)
+_NEVER = timedelta(days=1_000)  # until MongoDB has told who is there
 
 
 class Shares(Protocol):
@@ -27,8 +28,8 @@ class Shares(Protocol):
     @property
     def is_shared(self) -> bool: ...
 
-    def set_presence(
-        self, presence: Presence, *, counted_in: timedelta = timedelta(0)
+    def set_standing(
+        self, standing: Standing, *, counted_in: timedelta | None = None
     ) -> None: ...
 
 
@@ -63,13 +64,14 @@ class Register:
         self._work = work
         self._zones: Sequence[str] = ()
         self._stopping = Event()
+        self._standing: Standing | None = None
+        self._has_shrunk = False
 
     def start(self, zones: Sequence[str]) -> None:
         """Register as a worker of ``zones``, and go on doing so."""
         self._zones = zones
-        presence = self.beat()
-        if presence is not None and presence.count > 1:
-            self._shares.set_presence(presence, counted_in=KNOWN_IN)
+        if not self.beat():
+            self._shares.set_standing(Standing(), counted_in=_NEVER)
         Thread(target=self._run, name="register", daemon=True).start()
 
     def stop(self) -> None:
@@ -80,11 +82,15 @@ class Register:
         except StoreUnavailable as error:
             log.warning("could not sign off error=%s", error)
 
-    def beat(self) -> Presence | None:
-        """Say once that we live; while MongoDB is away, what we knew stays."""
+    def beat(self) -> bool:
+        """Say once that we live; while MongoDB is away, what we knew stays.
+
+        Returns:
+            Whether MongoDB took it.
+        """
         metrics.LIMITS_LOCAL.set(not self._shares.is_shared)
         try:
-            presence = self._workers.beat(
+            seen = self._workers.beat(
                 self._owner,
                 zones=self._zones,
                 host=self._host,
@@ -94,9 +100,26 @@ class Register:
             )
         except StoreUnavailable as error:
             log.warning("could not sign in error=%s", error)
-            return None
-        self._shares.set_presence(presence)
-        return presence
+            return False
+        if self._standing is None:
+            known_in = timedelta(0) if seen.is_alone else KNOWN_IN
+            self._shares.set_standing(seen, counted_in=known_in)
+            self._standing = seen
+        elif self._is_credible(seen):
+            self._shares.set_standing(seen)
+            self._standing = seen
+        return True
+
+    def _is_credible(self, seen: Standing) -> bool:
+        """That there are fewer of us is believed when it is seen twice.
+
+        After MongoDB was away, whoever comes first sees nobody else.
+        """
+        before, self._has_shrunk = self._has_shrunk, False
+        if self._standing is None or not seen.is_smaller_than(self._standing):
+            return True
+        self._has_shrunk = not before
+        return before
 
     def _run(self) -> None:
         while not self._stopping.wait(BEAT_EVERY_S):

@@ -277,6 +277,19 @@ def test_who_has_a_turn_and_comes_early_gets_another(rig):
     assert rig.ask("b", ONE_A_MINUTE, has_turn=True) == Later(ONE_A_MINUTE.key, MINUTE)
 
 
+def test_who_is_denied_at_his_turn_does_not_stand_at_the_end_again(rig):
+    """Somebody was faster: the next turn is the next that is free, not an hour away."""
+    line = [rig.ask(f"bulk{n}", ONE_A_MINUTE) for n in range(30)]
+
+    rig.advance(MINUTE)
+    assert rig.ask("urgent", ONE_A_MINUTE, has_turn=True) == Granted()
+    denied = [rig.ask(name, ONE_A_MINUTE, has_turn=True) for name in ("bulk1", "x")]
+
+    assert line[-1] == Later(ONE_A_MINUTE.key, 29 * MINUTE)
+    assert denied == [Later(ONE_A_MINUTE.key, n * MINUTE) for n in (1, 2)]
+    assert rig.ask("new", ONE_A_MINUTE) == Later(ONE_A_MINUTE.key, 29 * MINUTE)
+
+
 def test_turns_end_at_the_horizon(rig):
     """Beyond an hour nothing is reserved; one asks again then."""
     rig.ask("a", ONE_A_MINUTE)

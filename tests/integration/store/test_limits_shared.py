@@ -21,7 +21,8 @@ from mta.store.limits import (
     Slot,
     Trouble,
 )
-from mta.store.workers import Presence
+from mta.store.limits_local import CLOSED
+from mta.store.workers import Presence, Standing
 
 SLOT = Slot("domain:default:b.test", 2)
 SLOTS = Demand((SLOT, Slot("zone:default", 10)))
@@ -184,8 +185,8 @@ def test_the_slots_of_a_dead_process_are_handed_on(two, url):
 def test_a_fresh_redis_is_settled_after_three_seconds(url):
     """Meanwhile both have their shares, and what they took then counts."""
     two = Two(url)
-    two.a.set_presence(Presence(0, 2))
-    two.b.set_presence(Presence(1, 2))
+    two.a.set_standing(Standing(Presence(0, 2)))
+    two.b.set_standing(Standing(Presence(1, 2)))
 
     alone = [limits.acquire(f"{limits}{n}", SLOTS) for limits in two.both for n in "12"]
     two.settle()
@@ -201,9 +202,8 @@ def test_slots_survive_a_flush(two, url):
     two.a.acquire("a", SLOTS)
     two.b.acquire("b", SLOTS)
     two.a.want(SLOT)
-    # What they hold is more than a tenth of the limit.
     for rank, limits in enumerate(two.both):
-        limits.set_presence(Presence(rank, 10))
+        limits.set_standing(Standing(Presence(rank, 2)))
 
     with Redis.from_url(url) as client:
         client.flushdb()
@@ -211,7 +211,8 @@ def test_slots_survive_a_flush(two, url):
         assert eventually(lambda: client.zcard("mta:slots:" + SLOT.key) == 2)
         assert eventually(lambda: client.zcard("mta:wanted") == 1)
 
-    assert meanwhile == Full(*SLOT)
+    assert isinstance(meanwhile, Later)
+    assert not meanwhile.is_turn
 
 
 def test_a_slot_that_went_missing_is_taken_back(two, url):
@@ -227,13 +228,17 @@ def test_a_slot_that_went_missing_is_taken_back(two, url):
 
 def test_without_an_answer_shares_decide_at_once(unused_port_url):
     """Nobody waits for a timeout each time, and nobody gets more than a share."""
-    limits = Limits(unused_port_url)
-    limits.set_presence(Presence(0, 2))
+    later_s = 0.0
+    limits = Limits(unused_port_url, monotonic=lambda: time.monotonic() + later_s)
+    limits.set_standing(Standing(Presence(0, 2)))
     limits.start(lambda key: None, lambda keys: None)
 
     since = time.monotonic()
+    at_first = [limits.acquire(f"m{n}", SLOTS) for n in range(100)]
+    later_s = CLOSED.total_seconds()
     answers = [limits.acquire(f"m{n}", SLOTS) for n in range(100)]
 
+    assert {type(answer) for answer in at_first} == {Later}
     assert answers == [Granted(), *[Full(*SLOT)] * 99]
     assert time.monotonic() - since < 1
     assert limits.is_wanted("anything")

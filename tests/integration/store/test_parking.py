@@ -93,6 +93,39 @@ def test_a_picked_row_is_out_of_the_park(db, parking, a_parked_row):
     assert parking.pick_next(KEY, NOW) is None
 
 
+def test_a_picked_row_says_what_woke_it_until_it_is_done_with(
+    db, parking, deliveries, a_parked_row
+):
+    """So that a slot that it does not take after all is passed on."""
+    row = a_parked_row(1)
+    parking.pick_next(KEY, NOW)
+
+    claimed = deliveries.claim(row, owner="w")
+    deliveries.postpone(claimed, ring_at=NOW, waits_for="zone:default")
+
+    assert claimed.woken_by == KEY
+    assert "woken_by" not in db.deliveries.find_one({"_id": row})
+
+
+def test_of_very_many_lanes_none_is_left_out(db, deliveries, a_row):
+    """A thousand and more tenants may wait for one address."""
+    now = [0.0]
+    asked = set()
+    parking = Parking(
+        db,
+        deliveries,
+        choose=lambda lanes: asked.update(lanes) or lanes[0],
+        monotonic=lambda: now[0],
+    )
+    for number in range(1, 1_022):
+        a_row(number, waits_for=KEY, lane=f"5:t{number:04}", ring_at=NOW)
+
+    for now[0] in (0.0, 0.5):
+        parking.pick_next(KEY, NOW)
+
+    assert len(asked) == 1_021
+
+
 def test_unparked_rows_are_the_schedulers(db, parking, a_parked_row):
     """As many as asked for; it rings for them like for any others."""
     for number in range(1, 4):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from mta.store.mongo import Mongo
-from mta.store.workers import Presence, Workers
+from mta.store.workers import Presence, Standing, Workers
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def workers(db: Mongo) -> Workers:
 
 @pytest.fixture
 def beat(workers: Workers):
-    def beat(owner: str, *zones: str, started: int = 0, busy: int = 0) -> Presence:
+    def beat(owner: str, *zones: str, started: int = 0, busy: int = 0) -> Standing:
         return workers.beat(
             owner, zones=zones, host="h", pid=1, started=started, busy=busy
         )
@@ -34,16 +34,17 @@ def age(db: Mongo):
     return age
 
 
-def test_ranks_are_by_name_among_those_who_share_a_zone(beat):
+def test_ranks_are_by_name_zone_by_zone_and_over_all(beat):
     """All see the same order, whoever came first."""
     beat("c", "default", "bulk")
     beat("a", "default")
-    beat("x", "other")
+    beat("b", "bulk")
 
-    places = [beat("a", "default"), beat("b", "bulk"), beat("c", "default", "bulk")]
+    seen = beat("c", "default", "bulk")
 
-    assert places == [Presence(0, 2), Presence(0, 2), Presence(2, 3)]
-    assert beat("x", "other") == Presence(0, 1)
+    assert seen.zones == {"default": Presence(1, 2), "bulk": Presence(1, 2)}
+    assert seen.everyone == Presence(2, 3)
+    assert beat("a", "default").zones == {"default": Presence(0, 2)}
 
 
 def test_who_was_silent_for_45_seconds_is_given_up(beat, age, workers):
@@ -53,8 +54,8 @@ def test_who_was_silent_for_45_seconds_is_given_up(beat, age, workers):
     before = beat("b", "default")
     age("a", timedelta(seconds=1))
 
-    assert before == Presence(1, 2)
-    assert beat("b", "default") == Presence(0, 1)
+    assert before.everyone == Presence(1, 2)
+    assert beat("b", "default").is_alone
     assert [worker.owner for worker in workers.live()] == ["b"]
 
 
@@ -65,7 +66,7 @@ def test_who_leaves_is_gone_at_once(beat, workers):
 
     workers.leave("a")
 
-    assert beat("b", "default") == Presence(0, 1)
+    assert beat("b", "default").is_alone
 
 
 def test_a_live_worker_is_shown_with_what_it_said(beat, workers):

@@ -41,13 +41,14 @@ def test_the_parent_of_children_counts_for_nobody(shift, monkeypatch, is_prefork
     """They do the work and register."""
     begun = []
     monkeypatch.setattr(run_worker, "start_shift", lambda: begun.append(shift.life))
-    shift.life = life = object()
+    counts = SimpleNamespace(capacity=0)
+    shift.life = life = SimpleNamespace(attempts=SimpleNamespace(counts=counts))
+    pool = SimpleNamespace(uses_semaphore=is_prefork, limit=10)
 
-    run_worker.begin(
-        sender=SimpleNamespace(pool=SimpleNamespace(uses_semaphore=is_prefork))
-    )
+    run_worker.begin(sender=SimpleNamespace(pool=pool))
 
     assert begun == [None if is_prefork else life]
+    assert counts.capacity == (0 if is_prefork else 10)
 
 
 def test_a_worker_leaves_at_the_second_idle_alarm_in_a_row(shift, alarms, monkeypatch):

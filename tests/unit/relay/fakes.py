@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from mta.config.zones import PoolAddress, Zone
 from mta.errors import PermanentFailure, TransientFailure
 from mta.policy.limits import Full, Granted, Later, Trouble
-from mta.relay.failures import NoConnection, StaleSession
+from mta.relay.failures import NoConnection, NotFromHere, StaleSession
 from mta.relay.hosts import Target
 from mta.relay.request import Hop, RelayRequest
 from mta.reply import make_reply
@@ -190,6 +190,10 @@ def failure(kind=TransientFailure, *, next_host=True, text="no", category="netwo
 
 def unreachable(text="nobody there"):
     return failure(NoConnection, text=text)
+
+
+def not_from_here(text="no route"):
+    return failure(NotFromHere, text=text)
 
 
 def later(key="zone:default", seconds=60):

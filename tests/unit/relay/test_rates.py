@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from mta.config.zones import Rate
-from mta.errors import RateReached
+from mta.errors import RateReached, TransientFailure
 from mta.relay.failures import StaleSession
+from mta.relay.relay import STALE_S
 from tests.unit.relay.fakes import (
     OK,
     FakeConnector,
@@ -77,6 +78,38 @@ def test_short_wait_is_spent_on_an_open_session(a_relay, limits, clock):
 
     assert clock.slept == [0.5]
     assert seen == [100.75]
+
+
+def test_a_grant_that_the_peer_let_pass_is_asked_for_again(a_relay, limits, clock):
+    """Many that were held up alike would all be sent at one moment."""
+    zone = a_zone(throttling=MINUTELY)
+
+    def connect(fuse):
+        clock.now += STALE_S
+        return FakeSession()
+
+    relay = a_relay(FakeConnector(connect))
+    limits.answers = [None, later()]
+    with pytest.raises(RateReached):
+        relay.send(a_request(zone))
+
+    # The session that was so long in coming waits for somebody whose turn it is.
+    assert relay.send(a_request(zone, has_turn=True)).is_reused is False
+    assert [paces for _, _, paces, _ in limits.log] == [[ZONE]] * 3
+
+
+def test_a_limit_met_on_the_way_to_the_next_host_is_a_failure_of_the_first(
+    a_relay, limits
+):
+    """It was an attempt: it counts, and the schedule says when to try again."""
+    first = failure(text="421 busy")
+    connector = FakeConnector(FakeSession("mx0.test", first))
+    limits.answers = [None, later()]
+
+    with pytest.raises(TransientFailure) as failed:
+        a_relay(connector).send(a_request(a_zone(throttling=MINUTELY)))
+
+    assert failed.value is first
 
 
 def test_rate_is_paid_once_for_all_hosts(a_relay, limits):

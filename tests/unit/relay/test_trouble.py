@@ -12,6 +12,7 @@ from tests.unit.relay.fakes import (
     a_request,
     a_zone,
     failure,
+    not_from_here,
     pool_of,
     unreachable,
 )
@@ -100,8 +101,8 @@ def test_odd_words_of_trouble_still_make_a_reply(a_relay, limits):
     )
 
 
-def test_trouble_with_names_is_noted_and_not_asked_about_again(a_relay, limits, clock):
-    """DNS is left alone as well, until the time is over."""
+def test_trouble_with_names_is_not_asked_about_again(a_relay, limits, clock):
+    """DNS is left alone for a time; by us: others may have a better resolver."""
     dns = failure(text="no answer", category="dns", next_host=False)
     targets = FakeTargets("192.0.2.1", failure=dns)
     relay = a_relay(FakeConnector(), targets)
@@ -110,10 +111,42 @@ def test_trouble_with_names_is_noted_and_not_asked_about_again(a_relay, limits, 
 
     assert "it failed so 37 s ago" in str(fail(relay).reply)
     assert targets.asked == 1
-    assert set(limits.troubles) == {KEY}
+    assert limits.troubles == {}
 
     clock.now += 83
     assert fail(relay) is dns
+
+
+@pytest.mark.parametrize(
+    ("script", "is_noted"),
+    [
+        pytest.param([not_from_here(), unreachable()], True, id="one of two families"),
+        pytest.param([not_from_here(), not_from_here()], False, id="no network"),
+    ],
+)
+def test_what_this_machine_cannot_reach_is_no_trouble(
+    a_relay, limits, script, is_noted
+):
+    """Workers on other machines may well reach it."""
+    fail(a_relay(FakeConnector(*script)))
+
+    assert (KEY in limits.troubles) is is_noted
+
+
+def test_dead_destination_is_noted_after_two_minutes(a_relay, limits, clock):
+    """However many addresses it has left: its slots are wanted by others."""
+
+    def time_out(fuse):
+        clock.now += 50
+        return unreachable()
+
+    connector = FakeConnector(*[time_out] * 9)
+    addresses = [f"192.0.2.{n}" for n in range(1, 10)]
+
+    fail(a_relay(connector, FakeTargets(*addresses)))
+
+    assert len(connector.calls) == 3
+    assert KEY in limits.troubles
 
 
 def test_domain_that_does_not_exist_is_no_trouble(a_relay, limits):

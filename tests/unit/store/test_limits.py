@@ -6,7 +6,7 @@ import pytest
 
 from mta.store.limits import Demand, Full, Granted, Later, Limits, Slot, Trouble
 from mta.store.limits_troubles import Troubles
-from mta.store.workers import Presence
+from mta.store.workers import Presence, Standing
 
 SLOT = Slot("domain:default:b.test", 2)
 DEMAND = Demand((SLOT, Slot("zone:default", 10)))
@@ -35,10 +35,10 @@ def test_an_empty_demand_is_granted(limits):
 def test_a_change_of_shares_counts_from_the_next_question(limits):
     """Workers come and go."""
     limits.acquire("a", DEMAND)
-    limits.set_presence(Presence(0, 2))
+    limits.set_standing(Standing(Presence(0, 2)))
 
     assert limits.acquire("b", DEMAND) == Full(*SLOT)
-    limits.set_presence(Presence(0, 1))
+    limits.set_standing(Standing(Presence(0, 1)))
     assert limits.acquire("b", DEMAND) == Granted()
 
 
@@ -116,7 +116,7 @@ def test_a_newcomer_decides_nothing_alone():
     """What is to be its share is still in use by those who do not know of it."""
     clock, naps = [100.0], []
     limits = Limits(None, monotonic=lambda: clock[0], sleep=naps.append)
-    limits.set_presence(Presence(1, 2), counted_in=timedelta(seconds=12))
+    limits.set_standing(Standing(Presence(1, 2)), counted_in=timedelta(seconds=12))
 
     early = limits.acquire("a", DEMAND)
     clock[0] += 12

@@ -1,5 +1,7 @@
 """What a beat makes of the trust in Redis, without one."""
 
+from queue import Queue
+
 from mta.store.limits_link import Link
 from mta.store.limits_local import LocalLimits, SharedClock
 from mta.store.limits_redis import Pulse
@@ -27,7 +29,7 @@ class FakeBeats:
         pass
 
     def release(self, member, keys):
-        pass
+        return [key for key in keys if key == "wanted"]
 
 
 class NotedLocal(LocalLimits):
@@ -43,7 +45,7 @@ class NotedLocal(LocalLimits):
 
     def end(self):
         self.notes.append("end")
-        super().end()
+        return super().end()
 
 
 def test_an_idle_process_ceases_to_decide_alone():
@@ -56,3 +58,30 @@ def test_an_idle_process_ceases_to_decide_alone():
     link.beat()
 
     assert local.notes == ["begin", "end"]
+
+
+def test_what_is_waited_for_is_told_when_redis_decides_again():
+    """Who was denied a share may have what others leave of theirs."""
+    clock, heard = SharedClock(), Queue()
+    beats, wanted = FakeBeats(), Wanted(None)
+    link = Link(beats, LocalLimits(clock), wanted, clock)
+    link._on_freed = heard.put
+    wanted.add("wanted")
+    link.beat()
+    beats.left_us = 0
+    link.beat()
+
+    assert set(heard.get(timeout=5)) == {"wanted"}
+
+
+def test_slots_given_back_late_are_told_of():
+    """Redis had granted them, and its answer was not heard."""
+    clock, heard = SharedClock(), Queue()
+    beats = FakeBeats()
+    beats.left_us = 0
+    link = Link(beats, LocalLimits(clock), Wanted(None), clock)
+    link._on_freed = heard.put
+    link.orphan("me.1", ["wanted", "not wanted"])
+    link.beat()
+
+    assert heard.get(timeout=5) == ["wanted"]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mta.config.values import Rate
 from mta.policy.limits import Demand, Full, Granted, Later, Pace, Slot
-from mta.store.limits_local import LocalLimits, SharedClock
-from mta.store.workers import Presence
+from mta.store.limits_local import ASK_AGAIN, CLOSED, LocalLimits, SharedClock
+from mta.store.workers import Presence, Standing
 
 SECOND_US = 1_000_000
 US = timedelta(microseconds=1)
@@ -28,7 +28,7 @@ class Clock:
 
 def a_process(clock: Clock, rank: int = 0, count: int = 1) -> LocalLimits:
     local = LocalLimits(clock)
-    local.set_presence(Presence(rank, count))
+    local.set_standing(Standing(Presence(rank, count)))
     return local
 
 
@@ -46,17 +46,79 @@ def test_shares_of_slots_add_up():
     ]
 
     granted = [sum(isinstance(a, Granted) for a in row) for row in answers]
-    assert granted == [2, 2, 1]
-    assert answers[2][1] == Full(*SLOT)
+    assert sorted(granted) == [1, 2, 2]
+    assert {row[2] for row in answers} == {Full(*SLOT)}
 
 
-def test_a_share_may_be_none():
-    """One connection cannot be divided."""
-    local = a_process(Clock(), rank=1, count=2)
+def test_who_has_no_share_asks_again_soon():
+    """One connection cannot be divided; the next task may be another's."""
+    clock = Clock()
+    processes = [a_process(clock, rank, 2) for rank in range(2)]
+    demand = Demand((Slot("zone:bounces", 1),))
 
-    assert ask(local, "a", Demand((Slot("zone:bounces", 1),))) == Full(
-        "zone:bounces", 1
-    )
+    answers = [ask(local, "a", demand) for local in processes]
+
+    none = Later("zone:bounces", ASK_AGAIN, is_turn=False)
+    assert sorted(answers, key=repr) == [Granted(), none]
+
+
+def test_it_is_not_always_the_same_process_that_has_no_share():
+    """Of many domains that allow one connection each, everybody has some."""
+    clock = Clock()
+    processes = [a_process(clock, rank, 3) for rank in range(3)]
+    slots = [Slot(f"domain:default:{n}.test", 1) for n in range(60)]
+
+    granted = [
+        [isinstance(ask(local, "a", Demand((slot,))), Granted) for slot in slots]
+        for local in processes
+    ]
+
+    assert [sum(row) for row in zip(*granted, strict=True)] == [1] * 60
+    assert min(sum(row) for row in granted) > 10
+
+
+def test_a_limit_is_shared_by_those_who_may_need_it():
+    """A zone's by its own workers; an address of ours by all."""
+    local = LocalLimits(Clock())
+    local.set_standing(Standing(Presence(3, 4), {"bounces": Presence(0, 1)}))
+    slots = ["zone:bounces", "domain:bounces:a.test", "source:192.0.2.1"]
+
+    room = [
+        sum(
+            isinstance(ask(local, str(n), Demand((Slot(key, 8),))), Granted)
+            for n in range(9)
+        )
+        for key in slots
+    ]
+
+    assert room == [8, 8, 2]
+
+
+def test_nothing_is_opened_while_others_may_hold_more_than_their_share():
+    """Redis went: what it had granted comes to its end first."""
+    clock = Clock()
+    local = a_process(clock, rank=0, count=2)
+    local.hold("a", [SLOT.key])
+    local.begin(after_others=True)
+
+    kept = ask(local, "a", Demand((SLOT,)))
+    new = ask(local, "b", Demand((SLOT,)))
+    had_room = local.has_room(SLOT)
+    clock.now += CLOSED // US
+
+    assert kept == Granted()
+    assert new == Later(SLOT.key, ASK_AGAIN, is_turn=False)
+    assert not had_room
+    assert ask(local, "b", Demand((SLOT,))) == Granted()
+
+
+def test_who_is_alone_goes_on_at_once():
+    """There is nobody who could hold anything."""
+    local = a_process(Clock())
+
+    local.begin(after_others=True)
+
+    assert ask(local, "a", Demand((SLOT,))) == Granted()
 
 
 def test_what_redis_granted_counts():

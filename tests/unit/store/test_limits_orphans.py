@@ -28,11 +28,14 @@ def test_a_member_gives_all_back_at_once(orphans):
     orphans.add("a", ["z"])
     calls = []
 
-    orphans.release(
-        lambda member, key: key == "y", lambda *call: calls.append(list(call))
-    )
+    def release(*call):
+        calls.append(list(call))
+        return ["z"]
+
+    freed = orphans.release(lambda member, key: key == "y", release)
 
     assert calls == [["a", ["x", "z"]]]
+    assert freed == ["z"]  # somebody waits for it
     assert len(orphans) == 0
 
 
@@ -68,6 +71,7 @@ def test_nobody_waits_while_redis_is_asked(orphans):
     def release(member, keys):
         asked.set()
         answered.wait(5)
+        return []
 
     def adopt():
         orphans.adopt("a")

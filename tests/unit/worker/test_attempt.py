@@ -130,10 +130,12 @@ class Relay:
         self.answer = answer
         self.content = b""
         self.ended = 0
+        self.admitted = frozenset()
         self.during = lambda: None
 
     def send(self, request, chain):
         self.during()
+        chain.admitted = self.admitted
         hop = Hop(
             host="mx.b.test",
             address="192.0.2.1",
@@ -200,6 +202,7 @@ def attempt():
         waits=None,
         handover=None,
         monotonic=None,
+        capacity=0,
     ):
         deliveries = deliveries or Deliveries()
         zone = zone or Zone(name="default")
@@ -227,6 +230,7 @@ def attempt():
             wait=(waits if waits is not None else []).append,
             **({"monotonic": monotonic} if monotonic else {}),
         )
+        run.attempts.counts.capacity = capacity
         run.attempts.attempt("m.001")
         return deliveries
 
@@ -558,6 +562,63 @@ def test_who_was_woken_by_a_slot_passes_it_on_unused(attempt, answer):
     deliveries = attempt(Relay(answer), handover=handover)
 
     assert len(deliveries.settled) + len(deliveries.postponed) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(
+            TransientFailure(make_reply(450, "4.4.1", "no"), category="network"),
+            id="not reached",
+        ),
+        pytest.param(RateReached("zone:default", timedelta(minutes=9)), id="its turn"),
+        pytest.param(SlotsTaken(DOMAIN, 5), id="another limit"),
+        pytest.param(MessageGone("m"), id="nothing to send"),
+    ],
+)
+def test_a_slot_that_woke_a_delivery_in_vain_wakes_the_next(attempt, answer):
+    """Whatever limit it is of: nobody else knows that it is free."""
+    handover = HandOver()
+    claim = dataclasses.replace(DELIVERY, woken_by="source:192.0.2.1")
+
+    attempt(Relay(answer), Deliveries(claim=claim), handover=handover)
+
+    assert handover.rung == ["source:192.0.2.1"]
+
+
+@pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "full"])
+def test_a_slot_that_is_not_free_any_more_wakes_nobody(attempt, is_taken):
+    """Who takes it, or has it, will tell when it is."""
+    handover, key = HandOver(), "source:192.0.2.1"
+    claim = dataclasses.replace(DELIVERY, woken_by=key)
+    relay = Relay() if is_taken else Relay(SlotsTaken(key, 2))
+    relay.admitted = frozenset({key}) if is_taken else frozenset()
+
+    attempt(relay, Deliveries(claim=claim), handover=handover)
+
+    assert handover.rung == []
+
+
+def test_a_delivery_that_is_only_to_ask_again_has_no_turn(attempt):
+    """It stands behind those who wait for theirs."""
+    again = RateReached(DOMAIN, timedelta(seconds=2), is_turn=False)
+
+    ((given_back, _),) = attempt(Relay(again)).postponed
+
+    assert (given_back.has_turn, given_back.due_at) == (False, NOW + 2 * MINUTE / 60)
+
+
+def test_a_chain_goes_on_for_long_while_no_task_waits_for_its_greenlet(attempt):
+    """A session is worth more than one message of a slow peer."""
+    parked = [dataclasses.replace(DELIVERY, id=f"m.{n:03x}") for n in range(2, 999)]
+    handover, relay = HandOver(parked), Relay()
+    clock = itertools.count(time.monotonic(), CHAIN_FOR_S / 10)
+
+    deliveries = attempt(
+        relay, handover=handover, monotonic=lambda: float(next(clock)), capacity=10
+    )
+
+    assert 20 < len(deliveries.settled) < 200
 
 
 def test_who_finds_no_slot_free_leaves_the_others_be(attempt):
