@@ -69,7 +69,10 @@ class DeliveryState(StrEnum):
 
 _S = DeliveryState
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
-    _S.QUEUED: frozenset({_S.SENDING, _S.HELD, _S.EXPIRED, _S.CANCELLED}),
+    _S.QUEUED: frozenset(
+        # again: an operator wants it tried now
+        {_S.SENDING, _S.QUEUED, _S.HELD, _S.EXPIRED, _S.CANCELLED}
+    ),
     _S.SENDING: frozenset(
         {
             _S.SENDING,  # the lease is over: another claim

@@ -107,7 +107,9 @@ def build_intake(settings: Settings, config: Config) -> Intake:
         routing=Routing(config, Router(config)),
         spool=Spool(db, SPOOL_BUCKET),
         messages=messages,
-        expander=Expander(deliveries, messages, Doorbell(app, by="intake")),
+        expander=Expander(
+            deliveries, messages, Doorbell(app, by="intake"), config.connections_of
+        ),
         now=open_clock(settings).now,
     )
 
@@ -279,7 +281,7 @@ def build_scheduler(settings: Settings, config: Config) -> Scheduler:
         watch=Watch(due=due, workers=Workers(db), broker=doorbell, config=config),
         census=Census(db),
         messages=messages,
-        expander=Expander(deliveries, messages, doorbell),
+        expander=Expander(deliveries, messages, doorbell, config.connections_of),
         broker=doorbell,
         leadership=Leadership(db, role="scheduler", owner=owner_name()),
         prepare=lambda: prepare_database(settings),

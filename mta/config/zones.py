@@ -265,7 +265,8 @@ class QueueConfig(Frozen):
         old_after: Mail that is due and waits for longer is worth an alarm.
         lease: A worker that is silent for so long has lost its deliveries.
         keep_content: Bodies stay so long after their last recipient is done.
-        keep_records: What happened stays so long after that.
+        keep_records: What happened stays so long after that. Much longer than it may
+            take to write a message's rows: else some might be written twice.
     """
 
     default_zone: str = "default"
@@ -278,7 +279,7 @@ class QueueConfig(Frozen):
     old_after: Annotated[timedelta, lasting(_SECOND, _YEAR)] = _HOUR
     lease: Annotated[timedelta, lasting(5 * _SECOND, _HOUR)] = 60 * _SECOND
     keep_content: Annotated[timedelta, lasting(timedelta(0), _YEAR)] = 10 * _MINUTE
-    keep_records: Annotated[timedelta, lasting(_MINUTE, 10 * _YEAR)] = 30 * _DAY
+    keep_records: Annotated[timedelta, lasting(_HOUR, 10 * _YEAR)] = 30 * _DAY
 
 
 def built_in_interfaces() -> dict[str, Interface]:
@@ -326,6 +327,11 @@ class Config(Frozen):
     def enabled_zones(self) -> tuple[Zone, ...]:
         """The zones that have a worker."""
         return tuple(zone for zone in self.zones.values() if not zone.disabled)
+
+    def connections_of(self, zone: str) -> int:
+        """The connections of a zone; 1 if there is none of that name."""
+        known = self.zones.get(zone)
+        return known.connections if known else 1
 
     def domain_limits(self, domain: str) -> DomainLimits:
         """The limits of a recipient domain, a lower-case A-label.

@@ -194,7 +194,9 @@ class Submission:
         opened = self._store(self._splitter.close())
         message = self._to_message(opened)
         try:
-            encoded = self._intake.messages.encode(message, opened.recipients)
+            encoded = self._intake.messages.encode(
+                message, opened.recipients, now=self._intake.now()
+            )
         except ValueError as error:
             raise Rejected(_NOT_STORABLE, detail=str(error)) from error
         opened.writer.close(

@@ -8,26 +8,24 @@ The rest, and what is due later, is left to the scheduler, which rings for every
 in turn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
 from mta.delivery import Delivery, DeliveryState, delivery_id
-from mta.policy.fairness import DIRECT_WATER, HIGH_WATER
+from mta.policy.fairness import direct_water
 from mta.store.deliveries import ETA_LEAD, RING_GRACE, Deliveries
 from mta.store.documents import Recipient, StoredMessage, delivery_document
 from mta.store.messages import Messages
 
 _ROWS_AT_ONCE = 2_000
-# Of one message and zone: more would stand in the list before other tenants' mail.
-RING_AT_MOST = 500
 
 
 class Bell(Protocol):
     """Wakes the workers of a zone; may fail silently."""
 
-    def room(self, zone: str, *, most: int) -> int: ...
+    def room(self, zone: str, *, most: int, is_transactional: bool) -> int: ...
 
     def ring(
         self, zone: str, deliveries: Sequence[Delivery], *, rung_at: datetime
@@ -35,12 +33,23 @@ class Bell(Protocol):
 
 
 class Expander:
-    """Writes the rows of a message and rings for as many as there is room."""
+    """Writes the rows of a message and rings for as many as there is room.
 
-    def __init__(self, deliveries: Deliveries, messages: Messages, bell: Bell) -> None:
+    Args:
+        connections_of: How many connections a zone has.
+    """
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        messages: Messages,
+        bell: Bell,
+        connections_of: Callable[[str], int],
+    ) -> None:
         self._deliveries = deliveries
         self._messages = messages
         self._bell = bell
+        self._connections_of = connections_of
 
     def expand(
         self, message: StoredMessage, recipients: Sequence[Recipient], now: datetime
@@ -54,10 +63,7 @@ class Expander:
             StoreUnavailable: Some rows may be missing; expand again.
         """
         is_due = message.due_at <= now
-        # Transactional mail overtakes what waits there; other mail must not keep the
-        # scheduler from ringing for those whose turn it is.
-        most = HIGH_WATER if message.is_transactional else DIRECT_WATER
-        rung = self._choose_rung(recipients, most) if is_due else set()
+        rung = self._choose_rung(message, recipients) if is_due else set()
         left_until = now if is_due else message.due_at - ETA_LEAD
         rows = (
             delivery_document(
@@ -80,18 +86,25 @@ class Expander:
         for zone, bells in by_zone.items():
             self._bell.ring(zone, bells, rung_at=now)
 
-    def _choose_rung(self, recipients: Sequence[Recipient], most: int) -> set[int]:
+    def _choose_rung(
+        self, message: StoredMessage, recipients: Sequence[Recipient]
+    ) -> set[int]:
         """Numbers, from 1, of the recipients to ring for now.
 
-        Args:
-            most: Doorbells of a zone in the broker, up to which there is room.
+        Each class has a list of its own: transactional mail overtakes what waits in
+        the other one, and neither must keep the scheduler from ringing for those
+        whose turn it is.
         """
         rooms: dict[str, int] = {}
         rung = set()
         for number, recipient in enumerate(recipients, start=1):
             zone = recipient.zone
             if zone not in rooms:
-                rooms[zone] = min(self._bell.room(zone, most=most), RING_AT_MOST)
+                rooms[zone] = self._bell.room(
+                    zone,
+                    most=direct_water(self._connections_of(zone)),
+                    is_transactional=message.is_transactional,
+                )
             if rooms[zone] > 0:
                 rooms[zone] -= 1
                 rung.add(number)

@@ -19,18 +19,35 @@ from mta.delivery import TRANSACTIONAL_LANE
 # Celery messages of one zone in the broker at once: Redis stays small, a flush costs
 # seconds, and priorities still work. The rest waits in MongoDB.
 HIGH_WATER = 5_000
-# A backlog keeps so many there, however slowly they are taken.
-LOW_WATER = 500
-# Acceptance rings by itself only while fewer wait there: less than what a second
-# leaves of LOW_WATER at three seconds' worth (two thirds), or who submits without
-# pause would keep the scheduler from ringing for anybody else.
-DIRECT_WATER = 300
+# A backlog keeps so many there, however slowly they are taken: ten for each connection
+# of the zone, within these. More, and mail that comes later would wait behind them.
+LEAST_LOW_WATER, LOW_WATER = 30, 500
+_PER_CONNECTION = 10
+# Acceptance rings by itself only while fewer than this part of that wait in the list
+# of their class. Both classes together: less than what a second leaves of three
+# seconds' worth (two thirds), or who submits without pause would keep the scheduler
+# from ringing for anybody else.
+_DIRECT_PART = 0.3
 
 Weights: TypeAlias = Callable[[str], int]  # by tenant
 T = TypeVar("T")
 
 # Steps of the golden ratio fall evenly into 0..1, however many there are of them.
 _GOLDEN, _UNIT = 0x9E3779B9, 2**32
+
+
+def low_water(connections: int) -> int:
+    """How many doorbells of a backlog wait in the broker at least.
+
+    Args:
+        connections: Of the zone.
+    """
+    return min(LOW_WATER, max(LEAST_LOW_WATER, _PER_CONNECTION * connections))
+
+
+def direct_water(connections: int) -> int:
+    """How many may wait there, of one class, when acceptance still rings itself."""
+    return int(low_water(connections) * _DIRECT_PART)
 
 
 def share_out(

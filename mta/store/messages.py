@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 # Re-expansion waits this long: the acceptor itself is usually just doing it.
 EXPAND_AFTER = timedelta(seconds=30)
+EXPAND_AGAIN = timedelta(minutes=1)
 # First look at whether a body is still needed; each further one waits longer.
 SWEEP_EVERY = timedelta(minutes=1)
 SWEEP_AT_MOST = timedelta(hours=4)
@@ -56,16 +57,17 @@ class Messages:
         self._deliveries = db[DELIVERIES]
 
     def encode(
-        self, message: StoredMessage, recipients: list[Recipient]
+        self, message: StoredMessage, recipients: list[Recipient], *, now: datetime
     ) -> RawBSONDocument:
         """What ``insert`` wants, made apart: a bad one must not spoil its group.
+
+        Args:
+            now: From then on its acceptor has ``EXPAND_AFTER`` to write the rows.
 
         Raises:
             ValueError: It holds what MongoDB cannot, such as half a character.
         """
-        document = message_document(
-            message, recipients, expand_at=message.created_at + EXPAND_AFTER
-        )
+        document = message_document(message, recipients, expand_at=now + EXPAND_AFTER)
         document["sweep_at"] = message.created_at + SWEEP_EVERY
         try:
             return RawBSONDocument(bson.encode(document))
@@ -151,18 +153,25 @@ class Messages:
     def unexpanded(
         self, now: datetime, *, limit: int
     ) -> list[tuple[StoredMessage, list[Recipient]]]:
-        """Messages whose rows were not all written by the process that took them."""
-        cursor = (
+        """Messages whose rows were not all written by the process that took them.
+
+        They are looked at again later, should they not be expanded now: one that
+        cannot be must not keep others from it.
+        """
+        found = list(
             self._messages.find({"expand_at": {"$lte": now}})
             .sort("expand_at", ASCENDING)
             .limit(limit)
         )
-        readable = ((_read(found), found) for found in cursor)
-        return [
-            (message, to_recipients(found))
-            for message, found in readable
-            if isinstance(message, StoredMessage)
-        ]
+        if found:
+            self._messages.update_many(
+                {
+                    "_id": {"$in": [document["_id"] for document in found]},
+                    "expand_at": {"$exists": True},
+                },
+                {"$set": {"expand_at": now + EXPAND_AGAIN}},
+            )
+        return [whole for whole in map(_read_whole, found) if whole is not None]
 
     @guarded
     def sweep(self, now: datetime, *, keep_content: timedelta, limit: int) -> "Swept":
@@ -217,6 +226,17 @@ def _read(document: Document) -> StoredMessage | ContentMissing:
     except (KeyError, TypeError, ValueError) as error:
         log.exception("message cannot be read id=%s", document["_id"])
         return ContentMissing(f"{document['_id']}: {type(error).__name__}: {error}")
+
+
+def _read_whole(document: Document) -> tuple[StoredMessage, list[Recipient]] | None:
+    message = _read(document)
+    if isinstance(message, ContentMissing):
+        return None
+    try:
+        return message, to_recipients(document)
+    except (KeyError, TypeError, ValueError):
+        log.exception("recipients cannot be read id=%s", document["_id"])
+        return None
 
 
 @dataclass(frozen=True, slots=True)

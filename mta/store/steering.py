@@ -16,15 +16,8 @@ from mta.store.mongo import DELIVERIES, LIVE_ROW, Document, Mongo, durable, guar
 
 
 def steerable_to(state: DeliveryState) -> frozenset[DeliveryState]:
-    """The waiting states from which an order may lead to ``state``.
-
-    What is queued may be queued again: due now, and parked no more.
-    """
-    return frozenset(
-        before
-        for before in WAITING
-        if may_follow(before, state) or before is state is DeliveryState.QUEUED
-    )
+    """The waiting states from which an order may lead to ``state``."""
+    return frozenset(before for before in WAITING if may_follow(before, state))
 
 
 class Steering:

@@ -118,6 +118,8 @@ def _stock_settings(connections: int) -> dict[str, Any]:
 def _redis_options(connections: int) -> dict[str, Any]:
     return {
         "visibility_timeout": 3600,
+        # Each is a transaction, and who sweeps takes nothing meanwhile.
+        "unacked_restore_limit": 500,
         # Ten, the default, lose acknowledgements under gevent.
         "max_connections": connections + 20,
         "priority_steps": [PRIORITY_HIGH, PRIORITY_NORMAL],

@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
-from typing import Any, TypeAlias
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from amqp.exceptions import AMQPError
 from celery import Celery
@@ -31,9 +33,9 @@ from redis.exceptions import RedisError
 
 from mta.delivery import Delivery
 from mta.observe import metrics
-from mta.policy.fairness import HIGH_WATER
 from mta.store.deliveries import ETA_LEAD
 from mta.store.grouped import Grouped
+from mta.worker.transport.names import MALFORMED
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,14 @@ CONFIRM_TIMEOUT_S = 2.0
 # After a failed publish nobody waits for the broker for this long.
 PAUSE_S = 5.0
 # A depth measured this long ago is measured again. Our own rings are added meanwhile,
-# but not what the workers take.
+# but not what the workers take: one that leaves no room is worth less.
 _DEPTH_AGE_S = 0.25
+_FULL_AGE_S = 0.02
+# RabbitMQ in need of memory takes no more commands, and does not say so.
+_AMQP_PATIENCE_S = 4.0
+_AMQP_CONFIRM_S = 0.02  # of one message: more than it takes
+
+_T = TypeVar("_T")
 
 # A zone, its deliveries to ring for, and the instant to say it was done.
 Ring: TypeAlias = tuple[str, Sequence[Delivery], datetime]
@@ -73,7 +81,8 @@ class Doorbell:
         self._by = by
         self._monotonic = monotonic
         self._paused_until = 0.0
-        self._depths: dict[str, tuple[float, int]] = {}
+        # By zone and class: when it was measured, and what is known since.
+        self._depths: dict[tuple[str, bool], tuple[float, int]] = {}
         self._declared: set[str] = set()
         self._publish: Grouped[Ring, None] = Grouped(self._publish_all)
 
@@ -105,32 +114,43 @@ class Doorbell:
         except BROKER_ERRORS:
             metrics.DOORBELL_FAILURES.inc(len(deliveries))
             return 0
-        measured_at, depth = self._depths.get(zone, (0.0, 0))
-        self._depths[zone] = (measured_at, depth + len(deliveries))
+        key = zone, deliveries[0].is_transactional
+        measured_at, depth = self._depths.get(key, (0.0, 0))
+        self._depths[key] = (measured_at, depth + len(deliveries))
         metrics.RINGS.labels(zone, self._by).inc(len(deliveries))
         return len(deliveries)
 
-    def room(self, zone: str, *, most: int = HIGH_WATER) -> int:
-        """How many more doorbells of ``zone`` there may be until they are ``most``.
+    def room(self, zone: str, *, most: int, is_transactional: bool = False) -> int:
+        """How many more doorbells of a class there may be until they are ``most``.
 
-        Measured a few times a second; when the broker is away, nothing fits.
+        Measured some times a second; when the broker is away, nothing fits.
         """
-        measured_at, depth = self._depths.get(zone, (float("-inf"), 0))
-        if self._monotonic() - measured_at > _DEPTH_AGE_S:
-            measured = self.depth(zone)
+        key = zone, is_transactional
+        measured_at, depth = self._depths.get(key, (float("-inf"), 0))
+        worth_s = _DEPTH_AGE_S if depth < most else _FULL_AGE_S
+        if self._monotonic() - measured_at > worth_s:
+            measured = self.depth(zone, is_transactional=is_transactional)
             if measured is None:
                 return 0
             depth = measured
-            self._depths[zone] = (self._monotonic(), depth)
+            self._depths[key] = (self._monotonic(), depth)
         return max(0, most - depth)
 
-    def depth(self, zone: str) -> int | None:
-        """Celery messages waiting on the zone's queue; None if nobody answers."""
+    def depth(self, zone: str, *, is_transactional: bool | None = None) -> int | None:
+        """Celery messages waiting on the zone's queue; None if nobody answers.
+
+        Args:
+            is_transactional: Count those of one class, where each has its own list.
+        """
         if self._is_paused():
             return None
-        try:
+
+        def measure() -> int:
             with self._producer() as producer:
-                return self._queue_size(producer.channel, zone)
+                return self._queue_size(producer.channel, zone, is_transactional)
+
+        try:
+            return self._in_time(measure)
         except BROKER_ERRORS as error:
             self._pause(error)
             return None
@@ -160,8 +180,12 @@ class Doorbell:
         """Have the maintenance worker sweep, unless it has yet to begin the last."""
         if self.depth(MAINTENANCE_QUEUE) != 0:
             return
-        try:
+
+        def send() -> None:
             self._app.send_task(SWEEP_TASK, queue=MAINTENANCE_QUEUE, retry=False)
+
+        try:
+            self._in_time(send)
         except BROKER_ERRORS as error:
             self._pause(error)
 
@@ -170,7 +194,9 @@ class Doorbell:
         if self._is_paused():  # since these callers began to wait
             raise OperationalError("the broker is away")
         try:
-            self._publish_now(rings)
+            count = sum(len(deliveries) for _, deliveries, _ in rings)
+            publish = partial(self._publish_now, rings)
+            self._in_time(publish, extra_s=count * _AMQP_CONFIRM_S)
         except BROKER_ERRORS as error:
             self._pause(error)
             raise
@@ -195,7 +221,8 @@ class Doorbell:
             self._declare(producer.channel, zone)
         waits = delivery.due_at > rung_at and self._is_redis
         message = self._app.amqp.as_task_v2(
-            f"{delivery.id}-{delivery.attempts}.{delivery.claims}",
+            # Another one each time: to revoke one is not to revoke all later ones.
+            f"{delivery.id}-{delivery.attempts}.{int(rung_at.timestamp() * 1000):x}",
             TASK,
             args=(delivery.id,),
             retries=delivery.attempts,
@@ -217,9 +244,15 @@ class Doorbell:
             **message.properties,
         )
 
-    def _queue_size(self, channel: Any, queue: str) -> int:
+    def _queue_size(
+        self, channel: Any, queue: str, is_transactional: bool | None = None
+    ) -> int:
         if self._is_redis:
-            return int(channel._size(queue))
+            if is_transactional is None:
+                return int(channel._size(queue))
+            priority = PRIORITY_HIGH if is_transactional else PRIORITY_NORMAL
+            with channel.conn_or_acquire() as client:
+                return int(client.llen(channel._q_for_pri(queue, priority)))
         return self._declare(channel, queue)
 
     def _declare(self, channel: Any, queue: str) -> int:
@@ -227,6 +260,35 @@ class Doorbell:
         declared: Any = self._app.amqp.queues[queue].bind(channel).queue_declare()
         self._declared.add(queue)
         return int(declared.message_count)
+
+    def _in_time(self, ask: Callable[[], _T], *, extra_s: float = 0.0) -> _T:
+        """Do what the broker has to answer to, within a time.
+
+        Redis has its timeouts. RabbitMQ's client has none for most of its questions:
+        they are asked in a thread (a greenlet, when patched), which is left to
+        itself if no answer comes. There is no more of those than connections.
+
+        Raises:
+            OperationalError: No answer came in time.
+        """
+        if self._is_redis:
+            return ask()
+        answers: SimpleQueue[Callable[[], _T]] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                answer = ask()
+            except Exception as error:  # noqa: BLE001 - it is raised by who asked
+                failed = error
+                answers.put(lambda: _raise(failed))
+            else:
+                answers.put(lambda: answer)
+
+        Thread(target=run, name="broker", daemon=True).start()
+        try:
+            return answers.get(timeout=_AMQP_PATIENCE_S + extra_s)()
+        except Empty:
+            raise OperationalError("the broker does not answer") from None
 
     @contextmanager
     def _producer(self) -> Iterator[Producer]:
@@ -243,6 +305,10 @@ class Doorbell:
             return
         self._paused_until = self._monotonic() + PAUSE_S
         log.warning("broker away for %.0f s error=%s", PAUSE_S, type(error).__name__)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 @contextmanager
@@ -265,5 +331,5 @@ def _oldest_rung_at(channel: Any, queue: str, priority: int) -> datetime | None:
     try:
         rung = json.loads(payload)["headers"]["rung"]
         return datetime.fromisoformat(rung).astimezone(UTC)
-    except (AttributeError, KeyError, TypeError, ValueError):  # not one of ours
+    except MALFORMED:  # not one of ours
         return None

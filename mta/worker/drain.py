@@ -7,7 +7,7 @@ three seconds.
 
 import math
 
-from mta.policy.fairness import HIGH_WATER, LOW_WATER
+from mta.policy.fairness import HIGH_WATER
 
 AHEAD_S = 3.0  # must exceed the time between two ticks, with some to spare
 # A list of which less than this part is left may have been empty meanwhile.
@@ -24,8 +24,10 @@ class Drain:
         self._left = 0
         self._at_s = float("-inf")
 
-    def target(self, depth: int, at_s: float) -> int:
+    def target(self, depth: int, at_s: float, *, low: int) -> int:
         """How many doorbells should lie ready; ``depth`` is how many do.
+
+        At least ``low``, however slowly they are taken.
 
         A list that ran dry tells only the least that its workers can do, so the
         estimate grows at once, by as much as was seen: from the shortest list to the
@@ -40,7 +42,7 @@ class Drain:
                 self.rate = max(self.rate * 0.5 ** (elapsed_s / _WORTH_S), seen)
             else:
                 self.rate += (seen - self.rate) * min(1.0, elapsed_s / AHEAD_S)
-        return max(LOW_WATER, min(HIGH_WATER, math.ceil(self.rate * AHEAD_S)))
+        return max(low, min(HIGH_WATER, math.ceil(self.rate * AHEAD_S)))
 
     def note(self, depth: int, at_s: float) -> None:
         """Remember how many lie ready now, after ringing."""

@@ -6,6 +6,8 @@ rung for like any others, and whoever is done with one of them goes on with the 
 """
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,8 +24,11 @@ log = logging.getLogger(__name__)
 EXPIRE_AT_ONCE = 200
 DOUBTS_AT_ONCE = 200
 KEYS_AT_ONCE = 200
-# Parked rows rung for when a limit's word was lost.
-PARKED_AT_ONCE = 10
+# Parked rows rung for when a limit's word may have been lost: most are only waiting,
+# in a long line, and each of these goes through a worker for nothing.
+PARKED_AT_ONCE = 2
+# A tick must not be late for the zones' lists.
+UNPARK_FOR_S = 0.2
 
 _EXPIRED = make_reply(554, "5.4.7", "Delivery time expired")
 _DOUBTFUL = make_reply(
@@ -41,6 +46,7 @@ class Mender:
     due: Due
     parking: Parking
     judge: Judge
+    monotonic: Callable[[], float] = time.monotonic
 
     def expire(self, now: datetime) -> None:
         """Give up what waited for too long, whatever it waited for."""
@@ -92,9 +98,12 @@ class Mender:
         keys = self.parking.keys_to_ring(now)
         # Should there be too many, another part of them in each tick.
         start = int(now.timestamp()) * KEYS_AT_ONCE % max(1, len(keys))
+        until_s = self.monotonic() + UNPARK_FOR_S
         for key in [*keys[start:], *keys[:start]][:KEYS_AT_ONCE]:
             self.parking.unpark(key, PARKED_AT_ONCE, now)
             self.parking.postpone(key, now)
+            if self.monotonic() > until_s:
+                break
 
 
 def _count(row: Delivery, outcome: Outcome) -> None:

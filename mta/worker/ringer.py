@@ -8,7 +8,7 @@ first in, first out, so what was rung after the list's oldest is still in it.
 """
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from mta.config.zones import Config
 from mta.delivery import CLAIMABLE, Delivery
-from mta.policy.fairness import interleave, share_out
+from mta.policy.fairness import interleave, low_water, share_out
 from mta.store.deliveries import RING_GRACE
 from mta.store.due import Due
 from mta.worker.drain import Drain
@@ -53,6 +53,11 @@ class Ringer:
     _drains: defaultdict[str, Drain] = field(
         default_factory=lambda: defaultdict(Drain), init=False
     )
+    # By zone, when those are due that were rung before: until then a worker holds them,
+    # and no list shows them.
+    _ahead: defaultdict[str, deque[datetime]] = field(
+        default_factory=lambda: defaultdict(deque), init=False
+    )
     _shares: int = field(default=0, init=False)
 
     def ring_zone(self, zone: str, now: datetime) -> bool:
@@ -72,7 +77,9 @@ class Ringer:
         if depth is None:
             return False  # the broker is away
         drain = self._drains[zone]
-        room = drain.target(depth, self.monotonic()) - depth
+        low = low_water(self.config.connections_of(zone))
+        room = drain.target(depth, self.monotonic(), low=low) - depth
+        room -= self._count_ahead(zone, now)
         looked_at = rung = 0
         while rung < room and lanes and looked_at < LOOK_AT_ONCE:
             most = min(room - rung, LOOK_AT_ONCE - looked_at)
@@ -116,7 +123,14 @@ class Ringer:
             # First the record, then the bell: a crash between costs one wait.
             self.due.mark_rung(rows, now)
             self.broker.ring(zone, rows, rung_at=now)
+            self._ahead[zone].extend(sorted(r.due_at for r in rows if r.due_at > now))
         return len(rows)
+
+    def _count_ahead(self, zone: str, now: datetime) -> int:
+        ahead = self._ahead[zone]
+        while ahead and ahead[0] <= now:
+            ahead.popleft()
+        return len(ahead)
 
     def _without_ended(
         self, rows: Sequence[Delivery], now: datetime

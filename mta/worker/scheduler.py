@@ -5,11 +5,11 @@ and at no more of those than it can deal with in about a second. Only the leader
 the replicas ticks; two leaders at once would ring twice, which is harmless. Each
 tick, and each of these apart from the others, so that a fault in one leaves the rest:
 
-1. parked rows whose word was lost (``Mender``);
-2. mail whose time is over, and deliveries that a crash left in doubt (``Mender``);
-3. rows whose ``ring_at`` has come (``Ringer``): deferrals shortly before they are
+1. mail whose time is over, and deliveries that a crash left in doubt (``Mender``);
+2. rows whose ``ring_at`` has come (``Ringer``): deferrals shortly before they are
    due (as Celery retries with ``retries`` and ``eta``), rows for which the broker had
    no room, doorbells that were lost, and leases that ran out;
+3. parked rows whose word may have been lost (``Mender``);
 4. now and then: the maintenance worker is asked to delete bodies, the queue is
    measured, and looked over for what stands still (``Watch``);
 5. rows that are missing because their message's acceptor died.
@@ -47,6 +47,7 @@ SWEEP_EVERY_S = 15.0
 MEASURE_EVERY_S = 15.0
 WATCH_EVERY_S = 15.0
 EXPAND_AT_ONCE = 10
+GIVE_UP_AFTER = 3  # zones: then MongoDB is away, and each would wait for it
 # Counting a million rows takes a while: it may have this part of the time.
 _MEASURE_PART = 0.01
 
@@ -125,19 +126,30 @@ class Scheduler:
         """
         now = self.now()
         # First, so that those they deal with are not looked at again below.
-        self._try("parked", partial(self.mender.unpark, now))
         self._try("expire", partial(self.mender.expire, now))
         self._try("doubts", partial(self.mender.settle_doubts, now), DOUBTS_EVERY_S)
-        is_behind = [
-            self._try(f"ring {zone}", partial(self.ringer.ring_zone, zone, now))
-            for zone in self.due.zones()
-        ]
+        is_behind = self._ring(now)
+        self._try("parked", partial(self.mender.unpark, now))
         self._try("sweep", self.broker.request_sweep, SWEEP_EVERY_S)
         self._try("watch", partial(self.watch.look, now), WATCH_EVERY_S)
         self._try("measure", self._measure, MEASURE_EVERY_S)
         # Last: a message that cannot be expanded must not keep others from ringing.
         self._try("expand", partial(self._expand, now))
-        return any(is_behind)
+        return is_behind
+
+    def _ring(self, now: datetime) -> bool:
+        """Ring for every zone; what MongoDB denies to one, it may give to the next."""
+        is_behind, failures = False, 0
+        for zone in self.due.zones():
+            try:
+                step = partial(self.ringer.ring_zone, zone, now)
+                is_behind |= bool(self._try(f"ring {zone}", step))
+            except StoreUnavailable as error:
+                failures += 1
+                if failures == GIVE_UP_AFTER:
+                    raise
+                log.warning("not rung for zone=%s error=%s", zone, error)
+        return is_behind
 
     def _try(
         self, what: str, step: Callable[[], bool | None], every_s: float = 0.0

@@ -21,8 +21,10 @@ from mta.store.workers import WorkerSeen
 log = logging.getLogger(__name__)
 
 AGAIN_S = 60.0
-# A worker that begins nothing for so long while tasks wait, and does nothing either.
+# A worker that begins nothing for so long while tasks wait, and does nothing either;
+# or is at work, but no transaction takes that long.
 IDLE = timedelta(minutes=2)
+STUCK = timedelta(minutes=75)
 
 
 class Registry(Protocol):
@@ -90,8 +92,7 @@ class Watch:
             worker
             for worker in workers
             if waits_for_s >= IDLE.total_seconds()
-            and worker.busy == 0
-            and worker.seen_at - worker.changed_at >= IDLE
+            and worker.seen_at - worker.changed_at >= (STUCK if worker.busy else IDLE)
         ]
         metrics.IDLE_WORKERS.labels(zone).set(len(idle))
         names = " ".join(worker.owner for worker in idle)

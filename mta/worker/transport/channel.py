@@ -28,7 +28,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError
 
 from mta.worker.transport.acks import Acks
-from mta.worker.transport.names import SECURE_TRANSPORT, TRANSPORT
+from mta.worker.transport.names import MALFORMED, SECURE_TRANSPORT, TRANSPORT
 from mta.worker.transport.qos import QoS, Slots
 from mta.worker.transport.scripts import BELL_TTL_S, RESTORE, STREAK, TAKE, Script
 
@@ -39,16 +39,6 @@ RESTORE_AT_ONCE = 100
 # A script's answer may take longer than a publisher may wait.
 _TAKE_TIMEOUT_S = 30.0
 _NO_WAIT_S = 0.01  # 0 is for ever, and Redis 6.2 rounds a single ms down to it
-
-# What comes of reading a message that others have put together as they liked.
-_MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 # How Celery and Flower print and parse our broker's URL.
 Connection.resolve_aliases.update({TRANSPORT: "redis", SECURE_TRANSPORT: "rediss"})
@@ -184,11 +174,11 @@ class Channel(redis.Channel):
         )
         self._has_more = bool(more)
         self._turns, taken = flat[:2], flat[2:]
-        self._hand_on([(queues[at - 1], raw) for at, raw in _pairs(taken)])
+        self._hand_on([(queues[at - 1], *rest) for at, *rest in _triples(taken)])
         return bool(taken)
 
-    def _hand_on(self, taken: list[tuple[str, bytes]]) -> None:
-        messages = [(queue, _loads(raw)) for queue, raw in taken]
+    def _hand_on(self, taken: list[tuple[str, bytes, bytes]]) -> None:
+        messages = [(queue, self._read(tag, raw)) for queue, tag, raw in taken]
         self.qos.is_recorded = True
         try:
             while messages:
@@ -201,13 +191,20 @@ class Channel(redis.Channel):
         finally:
             self.qos.is_recorded = False
 
+    def _read(self, tag: bytes, raw: bytes) -> dict[str, Any] | None:
+        """Read what was taken; what cannot be a message is gone for good."""
+        message = _loads(raw)
+        if message is None and tag:
+            self.qos.forget(tag.decode("utf-8", "surrogateescape"))
+        return message
+
     def _deliver(self, message: dict[str, Any], queue: str) -> None:
         """Hand one on; what nobody can read must not come back for ever."""
         try:
             if not _is_sound(message):
                 raise ValueError("its envelope is not kombu's")
             self.connection._deliver(message, queue)
-        except _MALFORMED as error:
+        except MALFORMED as error:
             log.exception("rejected what is no task queue=%s error=%r", queue, error)
             self.qos.reject(message["properties"]["delivery_tag"])
 
@@ -296,8 +293,8 @@ def _routing(message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return properties["delivery_tag"], properties["delivery_info"]
 
 
-def _pairs(flat: list[Any]) -> Iterable[tuple[int, bytes]]:
-    return zip(flat[::2], flat[1::2], strict=True)
+def _triples(flat: list[Any]) -> Iterable[tuple[int, bytes, bytes]]:
+    return zip(flat[::3], flat[1::3], flat[2::3], strict=True)
 
 
 def _loads(raw: bytes) -> dict[str, Any] | None:
@@ -307,7 +304,7 @@ def _loads(raw: bytes) -> dict[str, Any] | None:
         message = loads(raw) if b'"__type__"' in raw else json.loads(raw)
         if isinstance(message["properties"]["delivery_tag"], str):
             return dict(message)
-    except _MALFORMED:
+    except MALFORMED:
         pass
     log.error("dropped what is no message: %r", raw[:200])
     return None

@@ -6,3 +6,13 @@ SECURE_TRANSPORT = "mta.worker.transport.channel:SecureTransport"
 
 # For a task's ``Strategy``.
 STRATEGY = "mta.worker.transport.strategy:start"
+
+# What comes of reading a message that others have put together as they liked.
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)

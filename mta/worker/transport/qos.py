@@ -12,6 +12,7 @@ from kombu.transport.virtual import QoS as VirtualQoS
 from redis.exceptions import ResponseError
 
 from mta.worker.transport.acks import Acks
+from mta.worker.transport.names import MALFORMED
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,22 @@ class QoS(redis.QoS):
             received_at = until - self.visibility_timeout
             client.zadd(self.unacked_index_key, {tag: received_at}, xx=True)
 
+    def take_back(self, tag: str) -> dict[str, Any] | None:
+        """Hold a message no more that has not started; the caller puts it back.
+
+        Returns:
+            As it was taken; None if it went back already.
+        """
+        message = self._delivered.pop(tag, None)
+        return message._raw if message is not None else None
+
+    def forget(self, tag: str) -> None:
+        """Acknowledge what was recorded, and never became a message of ours."""
+        if self.acks is not None:
+            self.acks.add(tag)
+        else:
+            self._remove_from_indices(tag).execute()
+
     def ack(self, delivery_tag: str) -> None:
         if self.acks is None:
             super().ack(delivery_tag)
@@ -91,6 +108,14 @@ class QoS(redis.QoS):
         messages = [message._raw for message in reversed(self._delivered.values())]
         self._delivered.clear()  # nothing that goes back may start meanwhile
         self.channel.put_back(messages)
+
+    def restore_by_tag(self, tag: Any, *args: Any, **kwargs: Any) -> None:
+        """Put one back; what nobody can read must not end the worker that sweeps."""
+        try:
+            super().restore_by_tag(tag, *args, **kwargs)
+        except MALFORMED as error:
+            log.error("dropped what is no message tag=%r error=%r", tag, error)
+            self._remove_from_indices(tag).execute()
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Sweep; what a full Redis refuses is swept later."""

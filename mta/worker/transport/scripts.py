@@ -35,8 +35,8 @@ def _script(text: str) -> Script:
 #     queue last taken from in the first step, and in the others; the number of
 #     queues; the bells' TTL; the longest streak.
 # Returns: whether something is left; the streak; the queue last taken from in the
-#     first step, and in the others; then the number of a queue and a message, as
-#     often as there are.
+#     first step, and in the others; then the number of a queue, the delivery tag (empty
+#     if it has none, and was not recorded) and a message, as often as there are.
 TAKE = _script("""
 local wanted, now, streak = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 -- One turn for both would meet the same queues in the same step again and again.
@@ -88,7 +88,7 @@ local function record(message)
   local is_json, content = pcall(cjson.decode, message)
   local properties = is_json and type(content) == 'table' and content.properties
   local tag = type(properties) == 'table' and properties.delivery_tag
-  if type(tag) ~= 'string' then return end
+  if type(tag) ~= 'string' then return '' end
   local info = type(properties.delivery_info) == 'table' and properties.delivery_info
   local exchange = info and info.exchange or ''
   local routing_key = info and info.routing_key or ''
@@ -97,14 +97,15 @@ local function record(message)
   redis.call('HSET', KEYS[1], tag, '[' .. message .. ',' .. cjson.encode(exchange)
     .. ',' .. cjson.encode(routing_key) .. ']')
   redis.call('ZADD', KEYS[2], now, tag)
+  return tag
 end
 
 local taken = {0, 0, 0, 0}
 for _ = 1, wanted do
   local message, queue = pop_next()
   if not message then break end
-  record(message)
   taken[#taken + 1] = queue
+  taken[#taken + 1] = record(message)
   taken[#taken + 1] = message
 end
 for queue = 1, queues do

@@ -20,11 +20,13 @@ from time import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import gevent
 from celery import Celery, signals
 from celery.bootsteps import CLOSE, TERMINATE
 from celery.worker import state
 from celery.worker.strategy import default
 from gevent.pool import Pool
+from redis.exceptions import RedisError
 
 from mta.worker.transport.acks import Acks
 from mta.worker.transport.channel import Channel
@@ -105,6 +107,7 @@ class Starter:
         self._qos = channel.qos
         self._slots = slots
         self._stock = stock
+        self._late: list[dict[str, Any]] = []
 
     def receive(
         self, message: Any, body: Any, ack: Any, reject: Any, callbacks: Any
@@ -129,7 +132,7 @@ class Starter:
         if wait_s > 0:
             self._hold(job, wait_s)
         else:
-            self._slots.spawn(self._run, job)
+            self._start(job)
 
     def _is_special(self, headers: dict[str, Any]) -> bool:
         return bool(
@@ -153,7 +156,31 @@ class Starter:
         if job.id in state.revoked:
             self._stock(job.message, None, *job.replies, None)
         else:
+            self._start(job)
+
+    def _start(self, job: Job) -> None:
+        """Start, or let the message wait in its queue, in the order of priority.
+
+        Tasks whose time has come at once must not stand before all others for the
+        slots that get free, nor the worker's own loop behind them.
+        """
+        if self._slots.free():
             self._slots.spawn(self._run, job)
+            return
+        raw = self._qos.take_back(job.tag)
+        if raw is not None:
+            if not self._late:
+                gevent.spawn(self._put_back_late)
+            self._late.append(raw)
+
+    def _put_back_late(self) -> None:
+        late, self._late = self._late, []
+        try:
+            self._qos.channel.put_back(reversed(late))
+        except (RedisError, OSError) as error:
+            # They are recorded as taken: the sweep puts them back, or the scheduler
+            # rings again.
+            log.warning("left to the sweep tasks=%d error=%s", len(late), error)
 
     def _run(self, job: Job) -> None:
         """Run the task, in a greenlet of its own."""

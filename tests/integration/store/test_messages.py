@@ -9,7 +9,7 @@ from pymongo.errors import BulkWriteError, NotPrimaryError
 from mta.delivery import DeliveryState
 from mta.errors import StoreUnavailable
 from mta.store.documents import Body, Recipient
-from mta.store.messages import EXPAND_AFTER, SWEEP_EVERY, Messages
+from mta.store.messages import EXPAND_AFTER, EXPAND_AGAIN, SWEEP_EVERY, Messages
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEEP = timedelta(minutes=10)
@@ -26,7 +26,7 @@ def test_a_message_is_read_as_it_was_written(messages, a_message):
     """Without its recipients, which no delivery needs."""
     message = a_message()
 
-    messages.insert(messages.encode(message, [BOB]))
+    messages.insert(messages.encode(message, [BOB], now=NOW))
 
     assert messages.find(message.id) == message
 
@@ -34,19 +34,56 @@ def test_a_message_is_read_as_it_was_written(messages, a_message):
 def test_a_message_whose_rows_may_be_missing_is_found(messages, a_message):
     """Its acceptor may have died between the promise and the rows."""
     message = a_message(recipient_count=2)
-    messages.insert(messages.encode(message, [BOB, EVE]))
+    messages.insert(messages.encode(message, [BOB, EVE], now=NOW))
 
-    early = messages.unexpanded(message.created_at, limit=10)
-    found = messages.unexpanded(message.created_at + EXPAND_AFTER, limit=10)
+    early = messages.unexpanded(NOW, limit=10)
+    found = messages.unexpanded(NOW + EXPAND_AFTER, limit=10)
 
     assert early == []
     assert found == [(message, [BOB, EVE])]
 
 
+def test_the_acceptor_has_its_time_from_the_promise_on(messages, a_message):
+    """Reading a large message from a slow client may have taken an hour."""
+    message = a_message(created_at=NOW - timedelta(hours=1))
+    messages.insert(messages.encode(message, [BOB], now=NOW))
+
+    assert messages.unexpanded(NOW, limit=10) == []
+
+
+def test_one_that_could_not_be_expanded_is_tried_again_later(messages, a_message):
+    """It must not stand before the others, for ever."""
+    message = a_message()
+    messages.insert(messages.encode(message, [BOB], now=NOW))
+    looked_at = NOW + EXPAND_AFTER
+
+    counts = [
+        len(messages.unexpanded(at, limit=10))
+        for at in (looked_at, looked_at, looked_at + EXPAND_AGAIN)
+    ]
+
+    assert counts == [1, 0, 1]
+
+
+@pytest.mark.parametrize("damage", [{"recipients": 7}, {"envelope": None}])
+def test_one_that_cannot_be_read_does_not_keep_others_waiting(
+    db, messages, a_message, damage
+):
+    """Whatever was done to the record."""
+    for message_id in ("damaged", "sound"):
+        message = a_message(id=message_id)
+        messages.insert(messages.encode(message, [BOB], now=NOW))
+    db["messages"].update_one({"_id": "damaged"}, {"$set": damage})
+
+    found = messages.unexpanded(NOW + EXPAND_AFTER, limit=10)
+
+    assert [message.id for message, _ in found] == ["sound"]
+
+
 def test_an_expanded_message_is_left_alone(messages, a_message):
     """Once all rows exist nobody writes them again."""
     message = a_message()
-    messages.insert(messages.encode(message, [BOB]))
+    messages.insert(messages.encode(message, [BOB], now=NOW))
 
     messages.mark_expanded(message.id)
 
@@ -61,7 +98,7 @@ def done_with(messages, at):
 def test_a_body_stays_while_a_delivery_needs_it(messages, a_message, a_row):
     """However long the message is deferred."""
     message = a_message()
-    messages.insert(messages.encode(message, [BOB]))
+    messages.insert(messages.encode(message, [BOB], now=NOW))
     messages.mark_expanded(message.id)
     a_row(state="deferred")
 
@@ -72,7 +109,7 @@ def test_a_body_goes_after_the_last_delivery_and_a_grace(
     messages, deliveries, a_message, a_row, an_outcome
 ):
     """People look at a message they have just sent."""
-    messages.insert(messages.encode(a_message(), [BOB]))
+    messages.insert(messages.encode(a_message(), [BOB], now=NOW))
     messages.mark_expanded(a_message().id)
     claimed = deliveries.claim(a_row(), owner="w")
     delivered = an_outcome(DeliveryState.DELIVERED)
@@ -89,7 +126,7 @@ def test_a_body_goes_after_the_last_delivery_and_a_grace(
 def test_a_body_without_rows_yet_is_not_taken_for_done(messages, a_message):
     """A message that is not expanded has deliveries that nobody has written."""
     message = a_message()
-    messages.insert(messages.encode(message, [BOB]))
+    messages.insert(messages.encode(message, [BOB], now=NOW))
 
     assert done_with(messages, message.created_at + timedelta(days=1)) == []
 
@@ -97,7 +134,7 @@ def test_a_body_without_rows_yet_is_not_taken_for_done(messages, a_message):
 def test_a_swept_message_is_remembered_without_its_content(messages, a_message):
     """The record outlives the body."""
     message = a_message()
-    messages.insert(messages.encode(message, [BOB]))
+    messages.insert(messages.encode(message, [BOB], now=NOW))
 
     messages.mark_swept([message.id], NOW, expires_at=NOW + timedelta(days=30))
 
@@ -127,7 +164,7 @@ def test_an_insert_whose_answer_was_lost_is_no_refusal(messages, a_message, unsu
     """It may be stored, and would go out although its client was told no."""
     message = a_message()
 
-    messages.insert(messages.encode(message, [BOB]))
+    messages.insert(messages.encode(message, [BOB], now=NOW))
 
     assert messages.find(message.id) == message
 
@@ -138,9 +175,9 @@ def test_another_message_of_the_same_id_is_never_replaced(
     """However unlikely: what was promised stands, and this one is refused."""
     body = Body(file_id="other", size=4, hash="h", md5="m", is_8bit=False)
     promised = a_message(body=body)
-    Messages(db).insert(messages.encode(promised, [BOB]))
+    Messages(db).insert(messages.encode(promised, [BOB], now=NOW))
 
     with pytest.raises(StoreUnavailable):
-        messages.insert(messages.encode(a_message(), [EVE]))
+        messages.insert(messages.encode(a_message(), [EVE], now=NOW))
 
     assert messages.find(promised.id) == promised

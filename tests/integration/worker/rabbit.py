@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,30 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 # Erlang's name server; a node without one would start a daemon that outlives it.
 _EPMD = "epmd"
 START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A running RabbitMQ."""
+
+    url: str
+    environ: dict[str, str]
+
+    @contextlib.contextmanager
+    def short_of_memory(self):
+        """Until the block ends it reads no more from who publishes."""
+        self._control("set_vm_memory_high_watermark", "0")
+        try:
+            yield
+        finally:
+            self._control("set_vm_memory_high_watermark", "0.4")
+
+    def _control(self, *arguments):
+        node = self.environ["RABBITMQ_NODENAME"]
+        program = Path(find_rabbitmq()).with_name("rabbitmqctl")
+        subprocess.run(
+            [program, "-q", "-n", node, *arguments], env=self.environ, check=True
+        )
 
 
 def find_rabbitmq():
@@ -32,7 +57,7 @@ def find_rabbitmq():
 
 @contextlib.contextmanager
 def running_rabbitmq(folder):
-    """Run a node until the block ends; gives its URL."""
+    """Run a node until the block ends."""
     program = find_rabbitmq()
     with held_port() as port, held_port() as dist_port, held_port() as epmd_port:
         environ = {
@@ -56,7 +81,7 @@ def running_rabbitmq(folder):
             _running([program], environ, folder) as server,
         ):
             _wait_until_it_answers(port, server)
-            yield f"amqp://guest:guest@127.0.0.1:{port}//"
+            yield Node(f"amqp://guest:guest@127.0.0.1:{port}//", environ)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ from celery import Celery
 from mta.config.settings import load_settings
 from mta.config.zones import Config
 from mta.delivery import Delivery, DeliveryState
-from mta.policy.fairness import HIGH_WATER
 from mta.worker.celery_settings import celery_settings
 from mta.worker.doorbell import PAUSE_S, TASK, Doorbell
 
@@ -66,7 +65,7 @@ def test_a_doorbell_is_an_ordinary_celery_message(doorbell, client):
     (message,) = waiting(client)
     headers = message["headers"]
     assert headers["task"] == TASK
-    assert headers["id"].startswith("m.001")
+    assert headers["id"].startswith("m.001-0.")
     assert (headers["retries"], headers["eta"]) == (0, None)
     assert message["properties"]["delivery_info"]["routing_key"] == "default"
 
@@ -112,11 +111,53 @@ def test_many_doorbells_are_one_burst_in_order(doorbell, client):
 
 
 def test_the_room_shrinks_with_every_ring(doorbell):
-    """At most HIGH_WATER messages of a zone are in the broker."""
-    before = doorbell.room("default")
+    """Until the next measurement our own rings are counted."""
+    before = doorbell.room("default", most=30)
     doorbell.ring("default", [DELIVERY] * 10, rung_at=NOW)
 
-    assert (before, doorbell.room("default")) == (HIGH_WATER, HIGH_WATER - 10)
+    assert (before, doorbell.room("default", most=30)) == (30, 20)
+
+
+def test_each_class_has_room_of_its_own(doorbell):
+    """Password mails do not wait because a newsletter is on its way."""
+    doorbell.ring("default", [DELIVERY] * 30, rung_at=NOW)
+
+    assert doorbell.room("default", most=30) == 0
+    assert doorbell.room("default", most=30, is_transactional=True) == 30
+
+
+def test_the_depth_is_of_one_class_or_of_both(doorbell):
+    """They are lists of their own."""
+    urgent = replace(DELIVERY, lane="0:shop")
+    doorbell.ring("default", [DELIVERY, DELIVERY, urgent], rung_at=NOW)
+
+    assert doorbell.depth("default") == 3
+    assert doorbell.depth("default", is_transactional=False) == 2
+    assert doorbell.depth("default", is_transactional=True) == 1
+
+
+def test_a_list_found_full_is_looked_at_again_soon(redis_server, client):
+    """Idle workers must not wait for a quarter of a second."""
+    app, clock = an_app(redis_server), [100.0]
+    doorbell = Doorbell(app, by="test", monotonic=lambda: clock[0])
+    doorbell.ring("default", [DELIVERY] * 10, rung_at=NOW)
+    full = doorbell.room("default", most=10)
+    client.flushall()  # the workers have taken all
+
+    clock[0] += 0.05
+    room = doorbell.room("default", most=10)
+    app.close()
+
+    assert (full, room) == (0, 10)
+
+
+def test_each_ring_is_a_task_of_its_own(doorbell, client):
+    """Who revokes one has not revoked all that come later."""
+    for seconds in (0, 60):
+        rung_at = NOW + timedelta(seconds=seconds)
+        doorbell.ring("default", [DELIVERY], rung_at=rung_at)
+
+    assert len({message["headers"]["id"] for message in waiting(client)}) == 2
 
 
 def test_the_oldest_doorbell_is_the_first_that_waits(doorbell):
@@ -162,7 +203,7 @@ def test_a_broker_that_is_away_is_not_asked_again_at_once(redis_server):
     clock[0] += PAUSE_S + 1
 
     assert (first, again, depth) == (0, 0, None)
-    assert doorbell.room("default") == 0
+    assert doorbell.room("default", most=30) == 0
 
 
 def test_a_silent_broker_holds_nobody_up_for_long(redis_of_test):

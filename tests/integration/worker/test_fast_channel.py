@@ -265,6 +265,32 @@ def test_what_is_no_message_is_dropped(broker, client, connection):
     assert (broker.unacked(), broker.waiting()) == (1, 0)
 
 
+def test_what_lua_can_read_and_python_cannot_leaves_no_record(
+    broker, client, connection
+):
+    """A byte that is no UTF-8, under a tag: it was recorded as taken."""
+    raw = b'{"properties": {"delivery_tag": "t"}, "body": "\xff"}'
+    client.lpush(f"{QUEUE}\x06\x165", raw)
+    broker.publish("good")
+
+    assert Taker(connection).take(1) == ["good"]
+    assert "t" not in client.hkeys("unacked")
+    assert broker.unacked() == client.zcard("unacked_index") == 1
+
+
+@pytest.mark.parametrize("record", ["", "[]", "[1, 2, 3]", '[{}, "", "q"]'])
+def test_a_record_that_nobody_can_read_does_not_end_the_sweep(
+    broker, client, connection, record
+):
+    """Else it would end one worker after the other."""
+    client.hset("unacked", "bad", record)
+    client.zadd("unacked_index", {"bad": 1})
+
+    connection.default_channel.qos.restore_visible()
+
+    assert broker.unacked() == client.zcard("unacked_index") == 0
+
+
 def test_an_empty_queue_is_waited_for(connection):
     """Nothing comes: the caller gets its timeout."""
     with pytest.raises(socket.timeout):

@@ -74,6 +74,22 @@ def test_an_eta_is_kept_without_a_slot(broker, notes, start_worker):
     assert 1.0 < time.monotonic() - published < 3.0
 
 
+def test_whose_time_has_come_waits_in_the_order_of_priority(
+    broker, notes, start_worker
+):
+    """Not before all others, because it was with a worker already."""
+    worker_due = utc_now() + timedelta(seconds=1)
+    start_worker(slots=1)
+    broker.publish("late1", "late2", "late3", eta=worker_due)
+    eventually(lambda: broker.waiting() == 0)
+    broker.publish("long 2")
+    notes.next("started")
+    eventually(lambda: broker.waiting() == 3)
+    broker.publish("urgent", priority=PRIORITY_HIGH)
+
+    assert notes.next("started", 4) == ["urgent", "late1", "late2", "late3"]
+
+
 def test_a_revoked_task_does_not_run(broker, notes, start_worker):
     """Neither one that waits for its time, nor one that comes later."""
     start_worker()

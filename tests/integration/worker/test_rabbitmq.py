@@ -1,12 +1,13 @@
 """Doorbells through RabbitMQ: quorum queues, confirms, ordinary gevent workers."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mta.delivery import Delivery, DeliveryState
-from mta.worker.doorbell import Doorbell
+from mta.worker.doorbell import PAUSE_S, Doorbell
 from tests.integration.worker.rabbit import running_rabbitmq
 from tests.integration.worker.rig import QUEUE, Broker, Worker, eventually
 
@@ -27,13 +28,13 @@ DELIVERY = Delivery(
 
 @pytest.fixture(scope="module")
 def rabbitmq(tmp_path_factory):
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as node:
+        yield node
 
 
 @pytest.fixture
 def broker(rabbitmq):
-    broker = Broker(rabbitmq, "fast")
+    broker = Broker(rabbitmq.url, "fast")
     with broker.app.connection() as connection:
         queue = broker.app.amqp.queues[QUEUE].bind(connection.default_channel)
         queue.queue_declare()
@@ -103,3 +104,18 @@ def test_the_queue_is_a_quorum_queue(broker):
         channel = connection.channel()
         with pytest.raises(channel.connection.channel_errors, match="quorum"):
             channel.queue_declare(QUEUE, durable=True, auto_delete=False)
+
+
+def test_a_broker_short_of_memory_holds_nobody_up_for_long(rabbitmq, broker):
+    """It takes connections, reads nothing that is published, and does not say so."""
+    clock = [100.0]
+    doorbell = Doorbell(broker.app, by="test", monotonic=lambda: clock[0])
+    with rabbitmq.short_of_memory():
+        began = time.monotonic()
+        rung = doorbell.ring(QUEUE, named("a"), rung_at=NOW)
+        took_s = time.monotonic() - began
+    clock[0] += PAUSE_S + 1
+
+    assert rung == 0
+    assert took_s < 10
+    eventually(lambda: doorbell.ring(QUEUE, named("b"), rung_at=NOW) == 1)

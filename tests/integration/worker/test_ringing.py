@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mta.config.zones import Config, QueueConfig
+from mta.config.zones import Config, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.policy.fairness import LOW_WATER
 from mta.store.deliveries import Deliveries
@@ -52,7 +52,10 @@ def ringer(db, broker):
     return Ringer(
         due=Due(db, grace=broker.deliveries.grace),
         broker=broker,
-        config=Config(queue=QueueConfig()),
+        config=Config(
+            zones={"default": Zone(name="default", connections=100)},
+            queue=QueueConfig(),
+        ),
         monotonic=lambda: float(next(clock)) / 2,  # read twice a tick
     )
 

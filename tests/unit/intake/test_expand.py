@@ -4,13 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mta.intake.expand import RING_AT_MOST, Expander
+from mta.intake.expand import Expander
 from mta.mail.envelope import Envelope
-from mta.policy.fairness import DIRECT_WATER
+from mta.policy.fairness import direct_water
 from mta.store.deliveries import ETA_LEAD, RING_GRACE
 from mta.store.documents import Body, Recipient, StoredMessage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CONNECTIONS = 10
+DIRECT = direct_water(CONNECTIONS)
 HOUR = timedelta(hours=1)
 
 
@@ -29,13 +31,13 @@ class Store:
 
 
 class Bell:
-    def __init__(self, *, waiting=0, **rooms):
-        self.waiting = waiting
+    def __init__(self, *, normal=0, transactional=0, **rooms):
+        self.waiting = {False: normal, True: transactional}
         self.rooms = rooms
         self.rung = []
 
-    def room(self, zone, *, most):
-        return self.rooms.get(zone, most - self.waiting)
+    def room(self, zone, *, most, is_transactional):
+        return self.rooms.get(zone, most - self.waiting[is_transactional])
 
     def ring(self, zone, deliveries, *, rung_at):
         self.rung += deliveries
@@ -75,7 +77,8 @@ def store():
 
 
 def expand(store, bell, recipients, **message):
-    Expander(store, store, bell).expand(a_message(**message), recipients, NOW)
+    expander = Expander(store, store, bell, lambda zone: CONNECTIONS)
+    expander.expand(a_message(**message), recipients, NOW)
     return [row["ring_at"] for row in store.rows]
 
 
@@ -93,9 +96,9 @@ def test_of_a_long_list_only_the_first_are_rung_at_once(store):
     """The rest is the scheduler's: other tenants' mail comes between."""
     bell = Bell()
 
-    ring_at = expand(store, bell, to(RING_AT_MOST + 3), is_transactional=True)
+    ring_at = expand(store, bell, to(DIRECT + 3), is_transactional=True)
 
-    assert len(bell.rung) == RING_AT_MOST
+    assert len(bell.rung) == DIRECT
     assert ring_at[-3:] == [NOW] * 3
     assert store.rows[-1]["rung_at"] is None
 
@@ -143,9 +146,18 @@ def test_the_rows_come_before_the_note_that_they_exist(store):
 
 def test_transactional_mail_is_rung_behind_a_backlog(store):
     """It overtakes what waits in the broker, so that is no reason to wait."""
-    bell = Bell(waiting=DIRECT_WATER)
+    bell = Bell(normal=DIRECT)
 
     expand(store, bell, to(1))
     expand(store, bell, to(1), id="t", is_transactional=True)
 
     assert [row.id for row in bell.rung] == ["t.001"]
+
+
+def test_much_transactional_mail_waits_for_its_turn_as_well(store):
+    """Whose mail it all is, everybody's turns would be his."""
+    bell = Bell(transactional=DIRECT)
+
+    ring_at = expand(store, bell, to(1), is_transactional=True)
+
+    assert (bell.rung, ring_at) == ([], [NOW])

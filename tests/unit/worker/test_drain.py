@@ -2,7 +2,13 @@
 
 import pytest
 
-from mta.policy.fairness import DIRECT_WATER, HIGH_WATER, LOW_WATER
+from mta.policy.fairness import (
+    HIGH_WATER,
+    LEAST_LOW_WATER,
+    LOW_WATER,
+    direct_water,
+    low_water,
+)
 from mta.worker.drain import AHEAD_S, Drain
 from mta.worker.scheduler import SOON_S, TICK_S
 
@@ -20,7 +26,7 @@ class Zone:
     def tick(self):
         """Fill the list; returns the pause until the next tick."""
         found = int(self.depth)
-        target = self.drain.target(found, self.at_s)
+        target = self.drain.target(found, self.at_s, low=LOW_WATER)
         self.depth = max(self.depth, target)
         self.drain.note(int(self.depth), self.at_s)
         return SOON_S if found == 0 else TICK_S
@@ -104,12 +110,12 @@ def test_a_zone_that_nobody_consumes_gets_the_shortest_list():
 def test_others_who_ring_do_not_make_the_workers_look_slow():
     """Acceptance rings as well: a list that grew tells nothing."""
     drain = Drain()
-    drain.target(0, 0.0)
+    drain.target(0, 0.0, low=LOW_WATER)
     drain.note(3_000, 0.0)
-    drain.target(1_500, 1.0)
+    drain.target(1_500, 1.0, low=LOW_WATER)
     drain.note(1_500, 1.0)
 
-    target = drain.target(1_600, 2.0)
+    target = drain.target(1_600, 2.0, low=LOW_WATER)
 
     assert target == pytest.approx(1_500, abs=2)
 
@@ -117,16 +123,22 @@ def test_others_who_ring_do_not_make_the_workers_look_slow():
 def test_an_estimate_of_yesterday_is_forgotten():
     """The workers may be fewer by now."""
     drain = Drain()
-    drain.target(0, 0.0)
+    drain.target(0, 0.0, low=LOW_WATER)
     drain.note(5_000, 0.0)
-    assert drain.target(0, 1.0) == HIGH_WATER
+    assert drain.target(0, 1.0, low=LOW_WATER) == HIGH_WATER
     drain.note(0, 1.0)
 
-    assert drain.target(0, 100.0) == LOW_WATER
+    assert drain.target(0, 100.0, low=LOW_WATER) == LOW_WATER
 
 
-def test_acceptance_leaves_the_scheduler_its_room():
+def test_a_slow_zone_has_a_shorter_list_yet():
+    """At five seconds a delivery, who comes later waits behind each of those."""
+    assert [low_water(n) for n in (1, 10, 1_000)] == [LEAST_LOW_WATER, 100, LOW_WATER]
+
+
+@pytest.mark.parametrize("connections", [1, 10, 1_000])
+def test_acceptance_leaves_the_scheduler_its_room(connections):
     """Two thirds of the shortest list are there when the next tick comes."""
-    left = LOW_WATER * (1 - TICK_S / AHEAD_S)
+    left = low_water(connections) * (1 - TICK_S / AHEAD_S)
 
-    assert left > DIRECT_WATER
+    assert left > 2 * direct_water(connections)  # each class has a list of its own

@@ -7,7 +7,7 @@ import pytest
 from mta.config.zones import Config, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.observe import metrics
-from mta.worker.mender import PARKED_AT_ONCE, Mender
+from mta.worker.mender import PARKED_AT_ONCE, UNPARK_FOR_S, Mender
 from mta.worker.outcome import Judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -170,6 +170,17 @@ def test_a_lost_word_wakes_a_few_and_leaves_the_rest():
     a_mender(Rows(), parking=parking).unpark(NOW)
 
     assert parking.done == [("unparked", key, PARKED_AT_ONCE), ("postponed", key)]
+
+
+def test_waking_ends_when_its_time_is_over():
+    """The lists of the zones must not run dry for it."""
+    parking = Parking({f"domain:default:d{n}.test": [] for n in range(50)})
+    mender = a_mender(Rows(), parking=parking)
+    mender.monotonic = iter([0.0, UNPARK_FOR_S / 2, UNPARK_FOR_S * 2]).__next__
+
+    mender.unpark(NOW)
+
+    assert len(parking.done) == 2 * 2
 
 
 def test_of_too_many_limits_all_have_their_turn():

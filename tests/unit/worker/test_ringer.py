@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mta.config.zones import Config, QueueConfig, TenantConfig
+from mta.config.zones import Config, QueueConfig, TenantConfig, Zone
 from mta.delivery import Delivery, DeliveryState
-from mta.policy.fairness import LOW_WATER
+from mta.policy.fairness import HIGH_WATER, LOW_WATER, low_water
 from mta.store.deliveries import RING_GRACE
 from mta.worker.ringer import LOOK_AT_ONCE, Ringer
 
@@ -98,7 +98,7 @@ class Broker:
 class Setting:
     """A ringer over rows, and what it did."""
 
-    def __init__(self, *rows, weights=None, share=0.5):
+    def __init__(self, *rows, weights=None, share=0.5, connections=100):
         self.rows = Rows(rows)
         self.broker = Broker(self.rows.done)
         self.at_s = 0.0
@@ -110,13 +110,15 @@ class Setting:
             due=self.rows,
             broker=self.broker,
             config=Config(
-                queue=QueueConfig(transactional_share=share), tenants=tenants
+                zones={"default": Zone(name="default", connections=connections)},
+                queue=QueueConfig(transactional_share=share),
+                tenants=tenants,
             ),
             monotonic=lambda: self.at_s,
         )
 
-    def tick(self):
-        is_behind = self.ringer.ring_zone("default", NOW)
+    def tick(self, now=NOW):
+        is_behind = self.ringer.ring_zone("default", now)
         self.at_s += 1.0
         return is_behind
 
@@ -152,6 +154,30 @@ def test_a_list_that_is_long_enough_is_left_alone():
     setting.tick()
 
     assert setting.rung() == []
+
+
+def test_the_list_of_a_zone_with_few_connections_is_short():
+    """Each of those in it takes its time, and who comes later waits for all."""
+    setting = Setting(*rows_of("5:news", 1_000), connections=5)
+
+    setting.tick()
+
+    assert len(setting.rung()) == low_water(5)
+
+
+def test_what_a_worker_holds_until_it_is_due_takes_its_place():
+    """It is in no list, and yet there is no room for ever more of it."""
+    due_at = NOW + 4 * SECOND
+    setting = Setting(*rows_of("5:news", 20_000, due_at=due_at))
+
+    for _ in range(30):
+        setting.tick()
+        setting.broker.waiting = 0  # the worker has taken all
+    held = len(setting.rung())
+    setting.tick(now=due_at)
+
+    assert LOW_WATER < held <= HIGH_WATER
+    assert len(setting.rung()) > held
 
 
 def test_nothing_is_rung_while_the_broker_is_away():

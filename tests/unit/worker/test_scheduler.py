@@ -112,9 +112,9 @@ def test_a_tick_does_everything_in_this_order(scheduler, recorder):
     scheduler.tick()
 
     assert recorder.done == [
-        *("parked", "expire", "doubts"),
+        *("expire", "doubts"),
         *("ring default", "ring gone"),
-        *("sweep", "watch", "measure", "expand"),
+        *("parked", "sweep", "watch", "measure", "expand"),
     ]
 
 
@@ -139,7 +139,32 @@ def test_a_database_that_is_away_ends_the_tick(scheduler, recorder):
     with pytest.raises(StoreUnavailable):
         scheduler.tick()
 
-    assert recorder.done == ["parked", "expire"]
+    assert recorder.done == ["expire"]
+
+
+def test_what_is_denied_to_one_zone_may_be_given_to_the_next(
+    scheduler, recorder, caplog
+):
+    """One slow index, one full queue: that is no reason for all mail to wait."""
+    recorder.zone_names = ["default", "news", "shop"]
+    recorder.broken["ring default"] = StoreUnavailable("timed out")
+
+    scheduler.tick()
+
+    assert recorder.done[2:5] == ["ring default", "ring news", "ring shop"]
+    assert "not rung for zone=default" in caplog.text
+
+
+def test_a_database_that_goes_while_it_rings_ends_the_tick(scheduler, recorder):
+    """A few zones prove that it is not about them."""
+    recorder.zone_names = [f"z{number}" for number in range(10)]
+    for zone in recorder.zone_names:
+        recorder.broken[f"ring {zone}"] = StoreUnavailable("away")
+
+    with pytest.raises(StoreUnavailable):
+        scheduler.tick()
+
+    assert recorder.done[2:] == ["ring z0", "ring z1", "ring z2"]
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,16 @@ def test_a_worker_that_begins_nothing_though_tasks_wait_is_stuck(setting):
     assert "workers=host/1" in lines[0]
 
 
+def test_no_transaction_takes_longer_than_an_hour(setting):
+    """A worker whose slots are all at work for ever is stuck as well."""
+    setting.workers = [a_worker(quiet=2 * 60 * MINUTE, busy=10)]
+    setting.tasks["default"] = 5
+
+    setting.look(12)
+
+    assert shown(metrics.IDLE_WORKERS) == 1
+
+
 def test_two_minutes_of_tasks_must_pass_first(setting):
     """After a quiet night the first mail finds a worker that began nothing."""
     setting.workers = [a_worker(quiet=60 * MINUTE)]

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import gevent
 import pytest
 from celery.bootsteps import CLOSE, RUN
 from celery.worker import state
@@ -97,24 +98,31 @@ class FakeChannel:
     """Lets the test say what became of a message meanwhile."""
 
     def __init__(self):
-        self.qos = self
+        self.qos = self.channel = self
         self.acknowledged = []
         self.has_message = True
         self.left = []
+        self.went_back = []
 
     def leave(self, tag, until):
         self.left.append(tag)
+
+    def take_back(self, tag):
+        return tag if self.has_message else None
+
+    def put_back(self, messages):
+        self.went_back += messages
 
     def start(self, tag):
         return (lambda: self.acknowledged.append(tag)) if self.has_message else None
 
 
-def a_message(**headers):
+def a_message(tag="tag", **headers):
     usual = {"id": "m.001-0", "task": "mta.deliver", "timelimit": [None, None]}
     return SimpleNamespace(
         headers={**usual, **headers},
         payload=(["m.001"], {}, {"callbacks": None, "chain": None}),
-        delivery_tag="tag",
+        delivery_tag=tag,
         delivery_info={"routing_key": "default"},
         properties={"priority": 5},
     )
@@ -173,6 +181,23 @@ def test_more_than_can_be_held_is_left_to_the_sweep(start, monkeypatch):
 
     assert (channel.left, over.acknowledged) == (["tag"], [])
     assert state.requests == {}
+
+
+def test_what_finds_no_slot_goes_back_and_is_the_next_to_be_taken(clean_state):
+    """In the queue, what is urgent overtakes it; in memory, it would stand before."""
+    pool, end, channel = Pool(1), Event(), FakeChannel()
+    pool.spawn(end.wait)
+    slots = FreeGreenlets(pool, lambda: False)
+    starter = Starter(a_task(), a_consumer(), channel, slots, None)
+
+    for tag in "abc":
+        starter.receive(a_message(tag), None, "ack", "reject", None)
+    end.set()
+    pool.join()
+    gevent.idle()
+
+    assert channel.went_back == ["c", "b", "a"]  # the last one is taken first
+    assert (channel.acknowledged, state.total_count) == ([], {})
 
 
 def test_a_task_that_breaks_is_acknowledged(start, caplog):
