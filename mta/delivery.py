@@ -67,6 +67,55 @@ class DeliveryState(StrEnum):
         return self in TERMINAL
 
 
+class Notify(StrEnum):
+    """What a sender may want to hear of a recipient (RFC 3461 §4.1)."""
+
+    NEVER = "NEVER"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    DELAY = "DELAY"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the sender said about notices for one recipient.
+
+    Attributes:
+        notify: Empty: nothing was said, and failures and delays are told.
+        orcpt: Original recipient with its type, ``rfc822;ada@example.test``; ""
+            if not said.
+    """
+
+    notify: frozenset[Notify] = frozenset()
+    orcpt: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.notify or self.orcpt)
+
+
+NO_NOTICE = Notice()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a sender asks of every hop on the way, for one recipient.
+
+    Attributes:
+        ret: How much a DSN should return: ``FULL``, ``HDRS`` or "" (RFC 3461 §4.3).
+        envid: The sender's name for the envelope; "" if none (RFC 3461 §4.4).
+        require_tls: Never to travel in clear, nor to whom cannot be trusted to see
+            to that (RFC 8689).
+    """
+
+    ret: str = ""
+    envid: str = ""
+    notice: Notice = NO_NOTICE
+    require_tls: bool = False
+
+
+NO_WISHES = Wishes()
+
+
 _S = DeliveryState
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     _S.QUEUED: frozenset(
@@ -181,6 +230,7 @@ class Delivery:
         has_turn: It comes back at the time that a rate gave it.
         doubts: How often it may have been delivered without our knowing.
         log: Outcomes so far, oldest first, bounded.
+        notice: What its sender wants to hear of it.
     """
 
     id: str
@@ -203,6 +253,7 @@ class Delivery:
     has_turn: bool = False
     doubts: int = 0
     log: tuple[Outcome, ...] = ()
+    notice: Notice = NO_NOTICE
 
     @property
     def seq(self) -> str:

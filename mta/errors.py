@@ -8,6 +8,8 @@
     ├── StoreUnavailable    MongoDB cannot take or give: 451 4.3.0, or HTTP 503
     ├── ContentMissing      a message is not whole: deferred, and a line in the log
     ├── MessageGone         there is no such message any more
+    ├── UserExists, NoSuchUser          the operator named a user wrongly
+    ├── CannotVerify, CalloutFailed     nobody can say now whether a login is right: 454
     ├── Postponed           no attempt was made, and nobody is to blame
     │   ├── SlotsTaken          a limit of open connections is reached
     │   ├── RateReached         a limit of messages per time is

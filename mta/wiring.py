@@ -16,15 +16,21 @@ from datetime import UTC, datetime
 from flask import Flask
 
 from mta.api.app import create_app
+from mta.api.aside import aside
 from mta.config.settings import Settings, limits_url
 from mta.config.zones import Config
 from mta.intake.accept import Intake
 from mta.intake.expand import Expander
+from mta.intake.http_auth import HttpAuth
 from mta.intake.ids import MessageIds
+from mta.intake.login import Logins
+from mta.intake.pressure import PressureMonitor
 from mta.intake.route import Routing
+from mta.observe.memory import free_memory
 from mta.operate.look import Look
 from mta.operate.steer import Steer
 from mta.policy.fairness import choose_lane
+from mta.policy.logins import FailedLogins
 from mta.policy.routing import Router
 from mta.relay.connect import Connector
 from mta.relay.held import Endings
@@ -45,6 +51,9 @@ from mta.store.mongo import SPOOL_BUCKET, Mongo, connect, ensure_indexes
 from mta.store.parking import ChooseLane, Parking
 from mta.store.spool import Spool
 from mta.store.steering import Steering
+from mta.store.usage import Usage
+from mta.store.users import Users
+from mta.store.vitals import QueueVitals
 from mta.store.workers import Workers
 from mta.worker.attempt import Attempts
 from mta.worker.celery import app
@@ -114,6 +123,22 @@ def build_intake(settings: Settings, config: Config) -> Intake:
     )
 
 
+def build_logins(settings: Settings, config: Config) -> Logins:
+    """Who may log in at the SMTP door."""
+    db = open_database(settings)
+    url = config.users.http_auth
+    return Logins(
+        Users(db),
+        FailedLogins(),
+        usage=Usage(db),
+        http=HttpAuth(url) if url else None,
+        aside=aside,
+        now=open_clock(settings).now,
+        monotonic=time.monotonic,
+        sleep=time.sleep,
+    )
+
+
 def build_look(settings: Settings, config: Config) -> Look:
     """Read access for API, dashboard and command line."""
     db = open_database(settings)
@@ -145,9 +170,22 @@ def build_inbox(settings: Settings) -> Inbox:
     return Inbox(open_database(settings))
 
 
-def build_api(settings: Settings, config: Config) -> Flask:
+def build_pressure(settings: Settings, config: Config) -> PressureMonitor:
+    """What keeps a door from taking more mail than can be held; not started yet."""
+    return PressureMonitor(
+        QueueVitals(open_database(settings)),
+        config.pressure,
+        monotonic=time.monotonic,
+        free_memory=free_memory,
+    )
+
+
+def build_api(
+    settings: Settings, config: Config, pressure: PressureMonitor | None = None
+) -> Flask:
     """The HTTP API with the dashboard."""
     return create_app(
+        pressure=pressure,
         config=config,
         settings=settings,
         intake=build_intake(settings, config),
@@ -287,6 +325,7 @@ def build_scheduler(settings: Settings, config: Config) -> Scheduler:
         prepare=lambda: prepare_database(settings),
         config=config,
         now=open_clock(settings).now,
+        vitals=QueueVitals(db),
     )
 
 

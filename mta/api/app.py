@@ -12,7 +12,7 @@ from mta.api.guard import Guard
 from mta.api.health import health_routes
 from mta.api.message import message_routes
 from mta.api.parts import Parts
-from mta.api.ports import Intake, Look, Steer
+from mta.api.ports import Intake, Look, Pressure, Steer
 from mta.api.problems import install_problems
 from mta.api.queue import queue_routes
 from mta.api.send import send_routes
@@ -24,7 +24,7 @@ from mta.dashboard.pages import dashboard_routes
 from mta.dashboard.ports import InboxReader
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - all that the door stands on
     *,
     config: Config,
     settings: Settings,
@@ -33,6 +33,7 @@ def create_app(
     steer: Steer,
     inbox: InboxReader | None,
     now: Callable[[], datetime],
+    pressure: Pressure | None = None,
     metrics_registry: CollectorRegistry | None = None,
 ) -> Flask:
     """Build the app.
@@ -40,6 +41,7 @@ def create_app(
     Args:
         inbox: The sandbox's, if there is one: its pages are shown then.
         now: The clock; aware UTC.
+        pressure: Asked before mail is taken; None: we are never too busy.
         metrics_registry: What ``/metrics`` shows; None means the process's own,
             or with ``PROMETHEUS_MULTIPROC_DIR`` set, all processes' together.
     """
@@ -59,7 +61,14 @@ def create_app(
         listens_on=config.api.host,
         own_names=(settings.hostname,),
     ).install(app)
-    parts = Parts(config=config, settings=settings, intake=intake, look=look, now=now)
+    parts = Parts(
+        config=config,
+        settings=settings,
+        intake=intake,
+        look=look,
+        now=now,
+        pressure=pressure,
+    )
     for routes in (send_routes, message_routes, queue_routes, health_routes, v1_routes):
         app.register_blueprint(routes(parts))
     app.register_blueprint(steer_routes(steer))

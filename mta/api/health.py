@@ -1,6 +1,10 @@
-"""``/healthz``: this process answers. ``/readyz``: so does what it depends on."""
+"""``/healthz``: this process answers. ``/readyz``: it can take mail, too.
 
-from flask import Blueprint, Response, jsonify
+What it depends on has to be there, and there must be room. ``/readyz?exclude=NAME``
+leaves a check out: who waits for the process to be up need not wait for the queue.
+"""
+
+from flask import Blueprint, Response, jsonify, request
 
 from mta.api.parts import Parts
 
@@ -16,6 +20,10 @@ def health_routes(parts: Parts) -> Blueprint:
     @routes.get("/readyz")
     def readyz() -> Response:
         checks = parts.look.readiness()
+        if parts.pressure is not None:
+            checks = [*checks, *parts.pressure.readiness()]
+        excluded = request.args.getlist("exclude")
+        checks = [check for check in checks if check[0] not in excluded]
         is_ready = all(ok for _, ok, _ in checks)
         answer = jsonify(
             {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from mta.api.ports import Intake, Look
+from mta.api.ports import Intake, Look, Pressure
 from mta.config.settings import Settings
 from mta.config.zones import Config
 
@@ -15,6 +15,7 @@ class Parts:
 
     Attributes:
         now: The clock; aware UTC.
+        pressure: None: we are never too busy.
     """
 
     config: Config
@@ -22,3 +23,4 @@ class Parts:
     intake: Intake
     look: Look
     now: Callable[[], datetime]
+    pressure: Pressure | None = None

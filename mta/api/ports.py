@@ -8,6 +8,7 @@ from mta.mail.envelope import Envelope
 from mta.operate.look import Doubt, MessageView
 from mta.operate.pages import Place
 from mta.operate.steer import Order, Steered, SteeredMessage
+from mta.reply import Reply
 
 
 class Accepted(Protocol):
@@ -65,6 +66,14 @@ class Intake(Protocol):
             Rejected: The envelope alone is reason to refuse.
             StoreUnavailable: No message can be taken now.
         """
+
+
+class Pressure(Protocol):
+    """Whether there is room for more mail; see ``mta.intake.pressure``."""
+
+    def refusal(self) -> Reply | None: ...
+
+    def readiness(self) -> list[tuple[str, bool, str]]: ...
 
 
 class Look(Protocol):

@@ -1,7 +1,8 @@
 """Submission by HTTP: ``POST /send`` for JSON, ``POST /send-raw`` for a message.
 
 ``/send`` builds the message in memory, because JSON has to be whole to be read;
-``/send-raw`` streams, and holds one block of it whatever its size.
+``/send-raw`` streams, and holds one block of it whatever its size. Neither reads
+anything while there is no room for more mail.
 """
 
 import secrets
@@ -27,6 +28,7 @@ from mta.api.ports import Accepted, Intake
 from mta.api.problems import Refused
 from mta.api.queries import read_origin, read_user
 from mta.api.terms import Terms, read_terms, take_terms
+from mta.errors import Rejected
 from mta.mail.compose import Composed, compose
 from mta.mail.envelope import Envelope
 
@@ -46,6 +48,12 @@ def send_routes(parts: Parts) -> Blueprint:
     """The two routes."""
     routes = Blueprint("send", __name__)
     budget = Budget(MAX_JSON_BYTES_AT_ONCE)
+
+    @routes.before_request
+    def make_sure_of_room() -> None:
+        refusal = parts.pressure.refusal() if parts.pressure else None
+        if refusal is not None:
+            raise Rejected(refusal)
 
     @routes.post("/send")
     def send() -> Response:

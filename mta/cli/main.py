@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "up": Lazy("up", "up", "Run everything on this machine, databases included."),
     "send": Lazy("send", "send", "Submit a message; follow it with --wait."),
     "queue": Lazy("queue", "queue", "Look at what waits; hold, retry or cancel it."),
+    "user": Lazy("user", "user", "Say who may log in, send as whom, and how much."),
     "demo": Lazy("demo", "demo", "Send, foretell and check some hundred messages."),
     "inbox": Lazy("inbox", "inbox", "Read what the sandbox's MX took."),
     "check": Lazy("check", "check", "Check the configuration."),

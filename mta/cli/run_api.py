@@ -12,7 +12,7 @@ from mta.api.serve import serve
 from mta.cli import process
 from mta.embedded.doors import DOOR_GRACE_S
 from mta.embedded.failure import StartFailed
-from mta.wiring import build_api
+from mta.wiring import build_api, build_pressure
 
 # Less than the supervisor's patience, so that we cut clients off, and not it us.
 GRACE = timedelta(seconds=DOOR_GRACE_S - 3)
@@ -25,7 +25,9 @@ def main() -> None:
     port = parser.parse_args().port
     settings, config = process.load()
     settings = process.start_logging(settings, "api")
-    app = build_api(settings, config)
+    pressure = build_pressure(settings, config)
+    pressure.start()
+    app = build_api(settings, config, pressure)
     port = config.api.port if port is None else port
     try:
         serve(app, config.api.host, port, grace=GRACE)

@@ -14,6 +14,7 @@ from mta.config.settings import Settings
 from mta.config.zones import Interface
 from mta.embedded.sandbox import Script
 from mta.smtpd.listener import Listener
+from mta.smtpd.ports import Guards
 from mta.wiring import build_inbox
 
 GRACE = timedelta(seconds=5)
@@ -33,7 +34,11 @@ def main() -> None:
     inbox = build_inbox(settings)
     run_listener(
         lambda: Listener(
-            interface, settings.hostname, inbox, port=port, screen=Script()
+            interface,
+            settings.hostname,
+            inbox,
+            port=port,
+            guards=Guards(screen=Script()),
         ),
         grace=GRACE,
     )

@@ -9,11 +9,13 @@ import argparse
 from datetime import timedelta
 
 from mta.cli import process
+from mta.cli.certificates import check_certificates
 from mta.cli.listening import run_listener
 from mta.embedded.doors import DOOR_GRACE_S
 from mta.observe.metrics import SessionCounter
 from mta.smtpd.listener import Listener
-from mta.wiring import build_intake
+from mta.smtpd.ports import Guards
+from mta.wiring import build_intake, build_logins, build_pressure
 
 # Less than the supervisor's patience, so that we cut clients off, and not it us.
 GRACE = timedelta(seconds=DOOR_GRACE_S - 3)
@@ -29,13 +31,18 @@ def main() -> None:
     settings = process.start_logging(settings, f"smtp@{arguments.interface}")
     interfaces = config.interfaces
     name = process.pick("interface", arguments.interface, interfaces, config.source)
+    check_certificates(config)
     intake = build_intake(settings, config)
+    pressure = build_pressure(settings, config)
+    pressure.start()
+    guards = Guards(logins=build_logins(settings, config), pressure=pressure.refusal)
     run_listener(
         lambda: Listener(
             interfaces[name],
             settings.hostname,
             intake,
             port=arguments.port,
+            guards=guards,
             observer=SessionCounter(),
         ),
         grace=GRACE,

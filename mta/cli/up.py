@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mta.cli.certificates import check_certificates
 from mta.cli.options import config_option
 from mta.cli.process import load, start_logging
 from mta.embedded.up import run_up
@@ -44,6 +45,7 @@ def up(
     everything answers. Ctrl-C stops all of it in order; twice, quickly.
     """
     settings, config = load(config_path)
+    check_certificates(config)
     settings = start_logging(settings, "up")
     if state is not None:
         settings = replace(settings, state_dir=state)

@@ -20,6 +20,7 @@ FLOWER_LOGIN = "MTA_FLOWER_BASIC_AUTH"
 
 Door: TypeAlias = Read[ApiConfig] | Read[FlowerConfig] | Read[Interface]
 
+_TOKEN_METHODS = frozenset({"XOAUTH2", "OAUTHBEARER"})
 _ALL_OF_IT = 1 - 1e-9  # floats that add up to one may fall short by a hair
 
 
@@ -50,10 +51,44 @@ def _check_doors(document: Document, draft: Draft, environ: Mapping[str, str]) -
         message = f"others than this machine can reach it; set {FLOWER_LOGIN}=USER:PASS"
         document.note((*flower.path, "host"), message)
     for door in draft.interfaces.values():
-        is_open = not is_loopback(door.value.host) and not door.value.allowed_networks
-        if is_open and door.is_sure("host", "allowed_networks"):
-            message = "others than this machine can reach it; name allowed_networks"
-            document.note((*door.path, "host"), message)
+        _check_interface(document, door)
+        _check_tokens(document, draft, door)
+
+
+def _check_interface(document: Document, door: Read[Interface]) -> None:
+    """Who may send mail must be said, and what it takes must be there."""
+    interface, path = door.value, door.path
+    is_open = not is_loopback(interface.host) and interface.takes_strangers
+    if is_open and door.is_sure("host", "allowed_networks", "authentication"):
+        message = (
+            "others than this machine can reach it; name allowed_networks, "
+            "or set authentication: true"
+        )
+        document.note((*path, "host"), message)
+    if interface.has_tls and interface.tls is None and door.is_sure("tls"):
+        key = "secure" if interface.secure else "starttls"
+        document.note((*path, key), "needs tls: {certificate: FILE, key: FILE}")
+    if interface.secure and interface.starttls:
+        message = "is for connections that begin in clear, and secure is on"
+        document.note((*path, "starttls"), message)
+    if interface.authentication and not interface.has_tls:
+        is_said = door.is_sure("starttls", "secure", "allow_insecure_auth")
+        if not interface.allow_insecure_auth and is_said:
+            message = (
+                "needs starttls or secure: passwords are not taken in clear, "
+                "unless allow_insecure_auth is true"
+            )
+            document.note((*path, "authentication"), message)
+
+
+def _check_tokens(document: Document, draft: Draft, door: Read[Interface]) -> None:
+    """The store of users knows passwords, and no tokens."""
+    if not door.value.authentication or draft.users.value.http_auth:
+        return
+    for index, method in enumerate(door.value.auth_methods):
+        if method in _TOKEN_METHODS and draft.users.is_sure("http_auth"):
+            message = f"{method} needs users: {{http_auth: ...}}"
+            document.note(door.path_of("auth_methods", index), message)
 
 
 def _check_ports(document: Document, draft: Draft) -> None:

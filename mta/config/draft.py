@@ -21,9 +21,11 @@ from mta.config.zones import (
     FlowerConfig,
     Interface,
     PoolAddress,
+    PressureConfig,
     Provider,
     QueueConfig,
     TenantConfig,
+    UsersConfig,
     Zone,
     built_in_interfaces,
     built_in_zones,
@@ -44,6 +46,8 @@ class Draft:
     flower: Read[FlowerConfig]
     dns: Read[DnsConfig]
     queue: Read[QueueConfig]
+    users: Read[UsersConfig]
+    pressure: Read[PressureConfig]
     interfaces: dict[str, Read[Interface]]
     pools: dict[str, Pool]
     zones: dict[str, Read[Zone]]
@@ -69,6 +73,8 @@ class Draft:
             flower=self.flower.value,
             dns=self.dns.value,
             queue=self.queue.value,
+            users=self.users.value,
+            pressure=self.pressure.value,
             interfaces=_values(self.interfaces),
             pools=pools,
             zones=zones,
@@ -114,6 +120,8 @@ def read_draft(document: Document) -> Draft:
         flower=single("flower", FlowerConfig),
         dns=single("dns", DnsConfig),
         queue=single("queue", QueueConfig),
+        users=single("users", UsersConfig),
+        pressure=single("pressure", PressureConfig),
         interfaces=_read_named(document, "interfaces", Interface, interfaces)
         if interfaces is not None
         else _defaults("interfaces", built_in_interfaces()),

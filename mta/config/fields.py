@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
@@ -39,6 +40,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 DNS_PORT = 53
+MAX_PATH = 4096  # PATH_MAX of Linux
 MAX_TEXT = 200  # of a banner or a routed header value, in characters
 
 
@@ -133,10 +135,36 @@ def _boolean(value: object) -> bool:
     return value
 
 
-def _not_yet(value: object) -> Literal[False]:
-    if _boolean(value):
-        raise ValueError("is not available in this version; only false is")
-    return False
+def or_word(word: str) -> BeforeValidator:
+    """Take true, false or one word for something between or beyond them."""
+
+    def read(value: object) -> bool | str:
+        if isinstance(value, bool) or value == word:
+            return value
+        raise ValueError(f"is none of true, false and {word}")
+
+    return BeforeValidator(read)
+
+
+def _file_path(text: str) -> str:
+    # Every process must find the same file, whatever folder it runs in.
+    if not text.startswith("/") or "\0" in text or len(text) > MAX_PATH:
+        raise ValueError("is not an absolute path, such as /etc/mta/tls/mail.pem")
+    return text
+
+
+def _certificate_name(text: str) -> str:
+    star, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    return star + parse_domain(name)
+
+
+def _callout_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.fragment:
+        raise ValueError("is not a web address, such as https://auth.example.com/smtp")
+    if url.username is not None or not (text.isascii() and text.isprintable()):
+        raise ValueError("is not a web address without a name and a password in it")
+    return text
 
 
 def _line(text: str) -> str:
@@ -173,7 +201,9 @@ def frozen_mapping(value: Mapping[K, V]) -> Mapping[K, V]:
 
 
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
-NotYet = Annotated[Literal[False], PlainValidator(_not_yet)]
+FilePath = Annotated[str, BeforeValidator(_text(_file_path))]
+CertificateName = Annotated[str, BeforeValidator(_text(_certificate_name))]
+CalloutUrl = Annotated[str, BeforeValidator(_text(_callout_url))]
 ListenPort = Annotated[int, whole(0, MAX_PORT)]  # 0: any free one
 RemotePort = Annotated[int, whole(1, MAX_PORT)]
 Ratio = Annotated[float, PlainValidator(_ratio)]

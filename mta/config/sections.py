@@ -37,7 +37,7 @@ _EXPECTED: Mapping[type[Frozen], Mapping[str, str]] = {
     Interface: {
         "name": "the name is the key above; remove this line",
         "enabled": "unknown key; an interface that is not wanted is left out",
-        **dict.fromkeys(("secure", "key", "cert", "ca"), f"TLS {_LATER}"),
+        **dict.fromkeys(("key", "cert", "ca"), "unknown key; files stand under tls"),
     },
     Zone: {
         "name": "the name is the key above; remove this line",

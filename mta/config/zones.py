@@ -6,10 +6,20 @@ what one value alone cannot tell, ``checks.py`` does.
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from mta.config.base import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    YEAR,
+    Connections,
+    Frozen,
+    Priority,
+)
 from mta.config.fields import (
     Address,
     Boolean,
@@ -18,51 +28,39 @@ from mta.config.fields import (
     HeaderName,
     HeaderValue,
     Host,
-    Line,
     ListenHost,
     ListenPort,
     MxPattern,
     Nameserver,
     Network,
-    NotYet,
     RateValue,
     Ratio,
     RemotePort,
     lasting,
-    sized,
     whole,
 )
+from mta.config.interfaces import ApiConfig, Interface, UsersConfig
+from mta.config.pressure import PressureConfig
 from mta.config.schedule import DEFAULT, Schedule
-from mta.config.values import GIB, KIB, MIB, HostPort, IPAddress, IPNetwork, Rate
+from mta.config.values import HostPort, IPAddress, IPNetwork, Rate
 
-__all__ = ["DEFAULT", "HostPort", "IPAddress", "IPNetwork", "Rate", "Schedule"]
+__all__ = [
+    "DEFAULT",
+    "ApiConfig",
+    "Connections",
+    "Frozen",
+    "HostPort",
+    "IPAddress",
+    "IPNetwork",
+    "Interface",
+    "PressureConfig",
+    "Priority",
+    "Rate",
+    "Schedule",
+    "UsersConfig",
+]
 
 BUILT_IN = "built-in defaults"
-
-_SECOND = timedelta(seconds=1)
-_MINUTE = timedelta(minutes=1)
-_HOUR = timedelta(hours=1)
-_DAY = timedelta(days=1)
-_YEAR = timedelta(days=365)
-
-Priority: TypeAlias = Literal["normal", "transactional"]
-Connections = Annotated[int, whole(1, 10_000)]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    # Fields that the loader fills: no keys of the file.
-    derived: ClassVar[frozenset[str]] = frozenset()
-
-
-class ApiConfig(Frozen):
-    """The HTTP door. ``max_size`` is that of a message as stored."""
-
-    host: ListenHost = "127.0.0.1"
-    port: ListenPort = 12080
-    max_size: Annotated[int, sized(KIB, 4 * GIB)] = 256 * MIB
-    max_recipients: Annotated[int, whole(1, 10_000)] = 10_000
 
 
 class FlowerConfig(Frozen):
@@ -87,44 +85,10 @@ class DnsConfig(Frozen):
     nameservers: Annotated[tuple[Nameserver, ...], Field(max_length=16)] = ()
     block_local_addresses: Boolean = True
     allow_addresses: tuple[Network, ...] = ()
-    cache_ttl: Annotated[timedelta, lasting(timedelta(0), _HOUR)] = 10 * _MINUTE
+    cache_ttl: Annotated[timedelta, lasting(timedelta(0), HOUR)] = 10 * MINUTE
     ignore_ipv6: Boolean = False
     prefer_ipv6: Boolean = False
-    timeout: Annotated[timedelta, lasting(_SECOND, _MINUTE)] = 10 * _SECOND
-
-
-class Interface(Frozen):
-    """One SMTP door.
-
-    Attributes:
-        name: Its key in ``interfaces``.
-        port: 0: any free one.
-        hostname: What it calls itself; None: the machine's name.
-        socket_timeout: A client that is silent for longer is let go.
-        max_clients: Per process.
-        allowed_networks: Empty: loopback only.
-        allow_routing_headers: Clients may choose zones, tenants and priorities by
-            header.
-        priority: Of what comes in here, unless a client may choose, and does.
-    """
-
-    derived = frozenset({"name"})
-
-    name: str
-    host: ListenHost = "127.0.0.1"
-    port: ListenPort = 2525
-    processes: Annotated[int, whole(1, 64)] = 2
-    max_size: Annotated[int, sized(KIB, 4 * GIB)] = 30 * MIB
-    max_recipients: Annotated[int, whole(1, 10_000)] = 1000
-    hostname: Domain | None = None
-    banner: Line | None = None
-    socket_timeout: Annotated[timedelta, lasting(_SECOND, _HOUR)] = 10 * _MINUTE
-    max_clients: Annotated[int, whole(1, 100_000)] = 1000
-    allowed_networks: tuple[Network, ...] = ()
-    allow_routing_headers: Boolean = False
-    priority: Priority = "normal"
-    authentication: NotYet = False
-    starttls: NotYet = False
+    timeout: Annotated[timedelta, lasting(SECOND, MINUTE)] = 10 * SECOND
 
 
 class PoolAddress(Frozen):
@@ -146,7 +110,7 @@ class PoolAddress(Frozen):
 class ConnectionCache(Frozen):
     """How long a session waits for its next use, and how often it is used."""
 
-    ttl: Annotated[timedelta, lasting(timedelta(0), 5 * _MINUTE)] = 5 * _SECOND
+    ttl: Annotated[timedelta, lasting(timedelta(0), 5 * MINUTE)] = 5 * SECOND
     reuse_count: Annotated[int, whole(1, 1_000_000)] = 100
 
 
@@ -242,8 +206,11 @@ class TenantConfig(Frozen):
     weight: Annotated[int, whole(1, 1000)] = 1
 
 
+Addable: TypeAlias = Literal["message-id", "date", "to", "mime-version"]
+
+
 def _minutes(*counts: int) -> tuple[timedelta, ...]:
-    return tuple(count * _MINUTE for count in counts)
+    return tuple(count * MINUTE for count in counts)
 
 
 _TIMES = _minutes(5, 7, 8, 25, 75, 120, *[240] * 11)
@@ -255,6 +222,9 @@ class QueueConfig(Frozen):
     Attributes:
         max_queue_time: A message that is due for longer is given up.
         future_date: A Date that is ahead defers a message until then.
+        add_missing: Header fields that a message gets if it has none of them; To only
+            where it has no Cc and no Bcc either.
+        x_originating_ip: A message says in X-Originating-IP where it came from.
         defer_times: Pause after the 1st, 2nd, ... transient failure; after the
             last pause comes the last try.
         jitter: A pause is longer by up to this part of itself, so that what failed
@@ -270,16 +240,18 @@ class QueueConfig(Frozen):
     """
 
     default_zone: str = "default"
-    max_queue_time: Annotated[timedelta, lasting(_MINUTE, _YEAR)] = 30 * _DAY
+    max_queue_time: Annotated[timedelta, lasting(MINUTE, YEAR)] = 30 * DAY
     future_date: Boolean = False
+    add_missing: tuple[Addable, ...] = ("message-id", "date")
+    x_originating_ip: Boolean = True
     defer_times: Schedule = Field(default=_TIMES, validate_default=True)
     jitter: Ratio = 0.1
-    in_doubt_wait: Annotated[timedelta, lasting(_SECOND, 30 * _DAY)] = 15 * _MINUTE
+    in_doubt_wait: Annotated[timedelta, lasting(SECOND, 30 * DAY)] = 15 * MINUTE
     transactional_share: Ratio = 0.5
-    old_after: Annotated[timedelta, lasting(_SECOND, _YEAR)] = _HOUR
-    lease: Annotated[timedelta, lasting(5 * _SECOND, _HOUR)] = 60 * _SECOND
-    keep_content: Annotated[timedelta, lasting(timedelta(0), _YEAR)] = 10 * _MINUTE
-    keep_records: Annotated[timedelta, lasting(_HOUR, 10 * _YEAR)] = 30 * _DAY
+    old_after: Annotated[timedelta, lasting(SECOND, YEAR)] = HOUR
+    lease: Annotated[timedelta, lasting(5 * SECOND, HOUR)] = 60 * SECOND
+    keep_content: Annotated[timedelta, lasting(timedelta(0), YEAR)] = 10 * MINUTE
+    keep_records: Annotated[timedelta, lasting(HOUR, 10 * YEAR)] = 30 * DAY
 
 
 def built_in_interfaces() -> dict[str, Interface]:
@@ -304,6 +276,8 @@ class Config(Frozen):
     flower: FlowerConfig = FlowerConfig()
     dns: DnsConfig = DnsConfig()
     queue: QueueConfig = Field(default_factory=QueueConfig)
+    users: UsersConfig = UsersConfig()
+    pressure: PressureConfig = PressureConfig()
     interfaces: Annotated[Mapping[str, Interface], FrozenMapping] = Field(
         default_factory=built_in_interfaces, validate_default=True
     )

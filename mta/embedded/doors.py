@@ -9,7 +9,7 @@ from mta.config.zones import Interface
 from mta.embedded.child import Child, Process, Role, marked_child
 from mta.embedded.commands import smtp_command
 from mta.embedded.ports import format_endpoint, port_of, reachable_host, reserve
-from mta.embedded.probes import smtp_answers
+from mta.embedded.probes import port_accepts, smtp_answers
 from mta.embedded.supervisor import Supervisor
 
 DOOR_GRACE_S = 15.0  # for transactions that are under way
@@ -31,7 +31,9 @@ def door_children(
     """The processes of an interface, listening on ``port``."""
     command = smtp_command(interface.name, port)
     # Each one's marker too: on a shared port, a greeting may be another's.
-    greets = smtp_answers(reachable_host(interface.host), port)
+    is_silent = interface.secure or interface.proxy_from or interface.greeting_delay
+    answers = port_accepts if is_silent else smtp_answers
+    greets = answers(reachable_host(interface.host), port)
     return [
         marked_child(name, Role.DOOR, command, env, marker(name), DOOR_GRACE_S, greets)
         for name in door_names(interface)

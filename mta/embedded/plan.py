@@ -22,6 +22,9 @@ from mta.embedded.state import StateFolder
 
 LOOPBACK = "127.0.0.1"
 
+# A start is over though the queue is full: that is no reason not to deliver.
+READY_PATH = "/readyz?exclude=queue&exclude=memory&exclude=database"
+
 # Seconds from SIGTERM to SIGKILL. A worker finishes what it sends; what it does
 # not finish in time, another claims when the lease has run out.
 WORKER_GRACE_S = 30.0
@@ -146,7 +149,7 @@ def _doors(
         argv=commands.api_command(ports.api),
         env={**env, "MTA_PROCESS_NAME": "api"},
         is_ready=http_answers(
-            reachable_host(config.api.host), ports.api, "/readyz", login
+            reachable_host(config.api.host), ports.api, READY_PATH, login
         ),
         grace_s=DOOR_GRACE_S,
     )

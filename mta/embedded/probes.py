@@ -42,6 +42,19 @@ def smtp_answers(host: str, port: int) -> Probe:
     return lambda: _first_line(host, port, b"")[:3] in {b"220", b"554"}
 
 
+def port_accepts(host: str, port: int) -> Probe:
+    """A connection is taken; for who speaks only after the client has."""
+
+    def ask() -> bool:
+        try:
+            socket.create_connection((host, port), timeout=TIMEOUT_S).close()
+        except OSError:
+            return False
+        return True
+
+    return ask
+
+
 def http_answers(
     host: str, port: int, path: str, headers: Mapping[str, str] | None = None
 ) -> Probe:

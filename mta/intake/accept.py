@@ -19,11 +19,17 @@ from mta.intake.expand import Expander
 from mta.intake.route import Routing
 from mta.intake.terms import Terms, settle_terms
 from mta.mail.address import normalize_address
+from mta.mail.binary import BinaryToBase64, TooComplex
 from mta.mail.dkim import RelaxedBodyHash
 from mta.mail.envelope import Envelope
 from mta.mail.header import HeaderSection, HeaderSplitter, HeaderTooLarge
 from mta.mail.lines import CanonicalLines
-from mta.mail.submit import Prepared, extract_envelope, prepare_header
+from mta.mail.submit import (
+    HeaderRules,
+    Prepared,
+    extract_envelope,
+    prepare_header,
+)
 from mta.observe import metrics
 from mta.reply import make_reply
 from mta.store.documents import Body, Recipient, StoredMessage
@@ -37,6 +43,7 @@ log = logging.getLogger(__name__)
 SPOOL_GRACE = timedelta(days=3)
 
 _NOT_STORABLE = make_reply(554, "5.6.0", "The message cannot be stored")
+_TOO_COMPLEX = make_reply(554, "5.6.0", "The MIME structure is too complex")
 _HEADER_TOO_LARGE = make_reply(552, "5.3.4", "Header section too large")
 
 
@@ -90,6 +97,7 @@ class Submission:
         self._intake = intake
         self._envelope = envelope
         self._created_at = intake.now()
+        self._binary = BinaryToBase64() if envelope.is_binary else None
         self._lines = CanonicalLines()
         self._splitter = HeaderSplitter()
         self._opened: _Opened | None = None
@@ -105,7 +113,7 @@ class Submission:
             StoreUnavailable: The body could not be stored.
         """
         try:
-            self._take(self._lines.feed(chunk))
+            self._take(self._lines.feed(self._encode(chunk)))
         except MtaError:
             _count_refused(self._envelope)
             raise
@@ -143,6 +151,15 @@ class Submission:
             log.warning("remains not removed id=%s error=%s", self.id, error)
         metrics.MESSAGE_DROP.inc()
 
+    def _encode(self, chunk: bytes | None) -> bytes:
+        """Turn binary parts into lines; None ends the message (RFC 3030 §3)."""
+        if self._binary is None:
+            return chunk or b""
+        try:
+            return self._binary.close() if chunk is None else self._binary.feed(chunk)
+        except TooComplex as error:
+            raise Rejected(_TOO_COMPLEX, detail=str(error)) from error
+
     def _take(self, canonical: bytes) -> None:
         try:
             body = self._splitter.feed(canonical)
@@ -176,6 +193,10 @@ class Submission:
             envelope=self._envelope,
             now=self._created_at,
             hostname=intake.hostname,
+            rules=HeaderRules(
+                add_missing=intake.config.queue.add_missing,
+                x_originating_ip=intake.config.queue.x_originating_ip,
+            ),
         )
         terms = settle_terms(
             intake.config, self._envelope, prepared, created_at=self._created_at
@@ -190,7 +211,7 @@ class Submission:
 
     def _complete(self) -> tuple[StoredMessage, list[Recipient], RawBSONDocument]:
         """Store the rest of the body; make what the promise will be written as."""
-        self._take(self._lines.close())
+        self._take(self._lines.feed(self._encode(None)) + self._lines.close())
         opened = self._store(self._splitter.close())
         message = self._to_message(opened)
         try:
@@ -241,6 +262,7 @@ class Submission:
             recipient_count=len(opened.recipients),
             tenant=terms.tenant,
             is_transactional=terms.is_transactional,
+            adds_to=prepared.adds_to,
         )
 
 

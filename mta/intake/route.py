@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from mta.config.zones import Config, IPAddress
+from mta.delivery import Notice
 from mta.errors import Rejected
 from mta.mail.address import domain_of
 from mta.mail.envelope import Envelope
@@ -44,9 +45,9 @@ class Routing:
         routed = []
         for address in recipients:
             domain = domain_of(address)
-            routed.append(
-                Recipient(address, domain, found.choose_zone(domain).zone.name)
-            )
+            zone = found.choose_zone(domain).zone.name
+            notice = envelope.notices.get(address, Notice())
+            routed.append(Recipient(address, domain, zone, notice))
         return routed
 
     def _facts(self, envelope: Envelope, prepared: Prepared) -> RoutingFacts:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mta.config.zones import Priority
+from mta.delivery import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,11 @@ class Envelope:
             does.
         deliver_after: No attempt before.
         expires_at: No attempt from then on.
+        late_at: The sender wants to hear if it was not delivered by then.
+        tls: Version and cipher of the session it came by; empty in clear.
+        ret, envid, require_tls: As in ``mta.delivery.Wishes``.
+        is_binary: Its parts may be encoded as "binary" (RFC 3030).
+        notices: By recipient, what was said about notices, if anything.
     """
 
     reverse_path: str
@@ -42,3 +49,10 @@ class Envelope:
     priority: Priority | None = None
     deliver_after: datetime | None = None
     expires_at: datetime | None = None
+    late_at: datetime | None = None
+    tls: str = ""
+    ret: str = ""
+    envid: str = ""
+    require_tls: bool = False
+    is_binary: bool = False
+    notices: Mapping[str, Notice] = field(default_factory=dict)

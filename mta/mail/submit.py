@@ -1,16 +1,17 @@
 """What submission does to a header section before the message is stored.
 
 It completes what RFC 6409 §8 lets a submission server complete (Date, Message-ID),
-takes out what is not for the recipients (Bcc, X-Sending-Zone, X-Tenant,
-X-Delivery-Priority), and refuses what looks like a loop (RFC 5321 §6.3). All other
-fields stay as they came.
+says where the message came from, takes out what is not for the recipients (Bcc,
+X-Sending-Zone, X-Tenant, X-Delivery-Priority), and refuses what looks like a loop (RFC
+5321 §6.3). All other fields stay as they came.
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from ipaddress import ip_address
 
 from mta.errors import Rejected
 from mta.mail.address import (
@@ -31,9 +32,23 @@ MAX_SUBJECT_CHARS = 128  # of what we keep for display
 ZONE_FIELD = "X-Sending-Zone"
 TENANT_FIELD = "X-Tenant"
 PRIORITY_FIELD = "X-Delivery-Priority"
+ORIGIN_FIELD = "X-Originating-IP"
+
+_MIME_FIELDS = ("Content-Type", "Content-Transfer-Encoding", "Content-Disposition")
 
 _MAX_DATE_CHARS = 200  # parsedate() is for dates, not for novels
 _EARLIEST = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)  # as ZoneMTA has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderRules:
+    """What is added to header sections; as in ``QueueConfig``."""
+
+    add_missing: Collection[str] = ("message-id", "date")
+    x_originating_ip: bool = True
+
+
+DEFAULT_RULES = HeaderRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +63,7 @@ class Prepared:
         date: Value of Date, aware.
         requested_zone: What X-Sending-Zone asked for, in lower case; whether the
             interface may ask is for the caller to say.
+        adds_to: Each recipient is to be named in a To of its own copy.
         requested_tenant, requested_priority: What X-Tenant and X-Delivery-Priority
             said, likewise, and as they said it.
     """
@@ -60,6 +76,7 @@ class Prepared:
     requested_zone: str | None
     requested_tenant: str | None = None
     requested_priority: str | None = None
+    adds_to: bool = False
 
 
 def prepare_header(
@@ -68,6 +85,7 @@ def prepare_header(
     envelope: Envelope,
     now: datetime,
     hostname: str,
+    rules: HeaderRules = DEFAULT_RULES,
     message_id_factory: Callable[[str], str] | None = None,
 ) -> Prepared:
     """Complete and clean a header section, in place.
@@ -77,21 +95,31 @@ def prepare_header(
         envelope: Its reverse path names the domain of a new Message-ID.
         now: For a Date that is missing or no date.
         hostname: The domain of a new Message-ID, if the reverse path has none.
+        rules: What is added.
         message_id_factory: Makes one from a domain; `new_message_id` if None.
 
     Raises:
         Rejected: Too many fields, or so many Received that it must be a loop.
     """
     _refuse_excess(section)
+    adds_to = "to" in rules.add_missing and not any(
+        section.count(name) for name in ("To", "Cc", "Bcc")
+    )
     zone, tenant, priority = (
         section.get(name) for name in (ZONE_FIELD, TENANT_FIELD, PRIORITY_FIELD)
     )
     for name in (ZONE_FIELD, TENANT_FIELD, PRIORITY_FIELD, "Bcc"):
         section.remove(name)
-    date = _keep_or_add_date(section, now)
+    if rules.x_originating_ip:
+        _name_origin(section, envelope.origin)
+    if "mime-version" in rules.add_missing:
+        _add_mime_version(section)
+    date = _keep_or_add_date(section, now, is_added="date" in rules.add_missing)
     make_message_id = message_id_factory or new_message_id
     message_id = _keep_or_add_message_id(
-        section, lambda: make_message_id(_id_domain(envelope.reverse_path, hostname))
+        section,
+        lambda: make_message_id(_id_domain(envelope.reverse_path, hostname)),
+        is_added="message-id" in rules.add_missing,
     )
     return Prepared(
         header=bytes(section),
@@ -102,6 +130,7 @@ def prepare_header(
         requested_zone=zone.lower() if zone else None,
         requested_tenant=tenant,
         requested_priority=priority,
+        adds_to=adds_to,
     )
 
 
@@ -146,23 +175,43 @@ def _refuse_excess(section: HeaderSection) -> None:
         )
 
 
-def _keep_or_add_date(section: HeaderSection, now: datetime) -> datetime:
+def _name_origin(section: HeaderSection, origin: str | None) -> None:
+    """Say where it came from; what a client says of that itself is not believed."""
+    if origin is None or ip_address(origin).is_loopback:
+        return
+    section.remove(ORIGIN_FIELD)
+    section.add(ORIGIN_FIELD, f"[{origin}]")
+
+
+def _add_mime_version(section: HeaderSection) -> None:
+    is_mime = any(section.count(name) for name in _MIME_FIELDS)
+    if is_mime and not section.count("MIME-Version"):
+        section.append("MIME-Version", "1.0")
+
+
+def _keep_or_add_date(
+    section: HeaderSection, now: datetime, *, is_added: bool
+) -> datetime:
     date = parse_date(section.get("Date") or "")
     if date is not None and date >= _EARLIEST:
         return date
-    section.remove("Date")
     now = now.astimezone(UTC)
-    section.add("Date", format_datetime(now))
+    if is_added:
+        section.remove("Date")
+        section.add("Date", format_datetime(now))
     return now
 
 
-def _keep_or_add_message_id(section: HeaderSection, make: Callable[[], str]) -> str:
+def _keep_or_add_message_id(
+    section: HeaderSection, make: Callable[[], str], *, is_added: bool
+) -> str:
     message_id = section.get("Message-ID")
     if message_id:
         return message_id[:MAX_LINE_CHARS]
-    section.remove("Message-ID")
     message_id = make()
-    section.add("Message-ID", message_id)
+    if is_added:
+        section.remove("Message-ID")
+        section.add("Message-ID", message_id)
     return message_id
 
 

@@ -37,13 +37,16 @@ def format_received(
     lines = [f"Received: from {_from_clause(envelope)}"]
     if envelope.user:
         lines.append(f" (Authenticated sender: {_comment(envelope.user)})")
-    protocol = _UNSAFE_IN_WORD.sub("", envelope.protocol[:20]) or "SMTP"
+    protocol = _word(envelope.protocol[:20]) or "SMTP"
     lines.append(
         f" by {_token(by) or 'localhost'} ({_comment(name)})"
         f" with {protocol} id {_UNSAFE_IN_WORD.sub('?', delivery_id)}"
     )
     if is_valid_address(recipient):
         lines.append(f" for <{recipient}>")
+    version, _, cipher = envelope.tls.partition(" ")
+    if cipher:
+        lines.append(f" (version={_word(version)} cipher={_word(cipher)})")
     date = format_datetime(envelope.received_at.astimezone(UTC))
     return ("\r\n".join(lines) + f";\r\n {date}\r\n").encode()
 
@@ -76,6 +79,10 @@ def _host_name(host: str | None) -> str:
 
 def _token(text: str) -> str:
     return _UNSAFE_IN_TOKEN.sub("?", text[:MAX_TOKEN_CHARS])
+
+
+def _word(text: str) -> str:
+    return _UNSAFE_IN_WORD.sub("", text)
 
 
 def _comment(text: str) -> str:

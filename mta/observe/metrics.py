@@ -5,9 +5,12 @@ With ``PROMETHEUS_MULTIPROC_DIR`` set, as ``mta up`` does, the API's ``/metrics`
 sums all processes of the machine; gauges are set by one process only.
 """
 
+from collections.abc import Collection
+
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from mta.delivery import LIVE, DeliveryState, Outcome
+from mta.policy.pressure import Strain
 from mta.reply import Reply
 
 DELIVERY_STATUS = Counter(
@@ -44,6 +47,9 @@ SMTP_SESSIONS = Gauge(
     "Clients being served.",
     ["interface"],
     multiprocess_mode="livesum",
+)
+SMTP_LOGINS = Counter(
+    "mta_smtp_logins", "Logins of SMTP clients.", ["interface", "result"]
 )
 SMTP_TURNED_AWAY = Counter(
     "mta_smtp_turned_away", "Clients that heard a refusal as greeting.", ["interface"]
@@ -124,6 +130,12 @@ LIMITS_LOCAL = Gauge(
     "1 while this worker keeps to its share of the limits, without Redis.",
     multiprocess_mode="livesum",
 )
+PRESSURE = Gauge(
+    "mta_pressure",
+    "1 while a door takes no mail for this reason.",
+    ["what"],
+    multiprocess_mode="livemax",
+)  # what: database, memory, queue
 SCHEDULER_TICK = Histogram(
     "mta_scheduler_tick_seconds",
     "Time of one tick of the scheduler.",
@@ -150,6 +162,10 @@ class SessionCounter:
         """A client that was greeted is gone."""
         SMTP_SESSIONS.labels(interface).dec()
 
+    def on_login(self, interface: str, *, is_right: bool) -> None:
+        """A client tried to log in."""
+        SMTP_LOGINS.labels(interface, "accepted" if is_right else "refused").inc()
+
     def on_turned_away(self, interface: str, reply: Reply) -> None:
         """A client heard ``reply`` in place of a greeting."""
         SMTP_TURNED_AWAY.labels(interface).inc()
@@ -172,6 +188,12 @@ def show_queue(counts: dict[DeliveryState, int]) -> None:
     deferred = sum(counts.get(state, 0) for state in LIVE) - waiting
     QUEUE_SIZE.labels("queued").set(waiting)
     QUEUE_SIZE.labels("deferred").set(deferred)
+
+
+def show_pressure(strains: Collection[Strain]) -> None:
+    """Set the gauge of a door; every door does."""
+    for strain in Strain:
+        PRESSURE.labels(strain.value).set(strain in strains)
 
 
 def serve(host: str, port: int) -> None:

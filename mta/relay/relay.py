@@ -323,6 +323,7 @@ class Relay:
             size=request.size,
             is_8bit=request.needs_8bit,
             is_utf8=request.needs_utf8,
+            wishes=request.wishes,
         )
         try:
             self._troubles.clear(attempt.trouble)

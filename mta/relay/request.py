@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from mta.config.zones import Zone
+from mta.delivery import NO_WISHES, Wishes
 from mta.reply import Reply
 
 
@@ -43,6 +44,7 @@ class RelayRequest:
         open_content: Called once per host that wants the content, with the session
             it goes over: Received names its ends. What it raises passes through,
             and nothing is sent then.
+        wishes: What its sender asks of the next hop.
         has_turn: It has waited for the time that a rate once gave it.
     """
 
@@ -55,6 +57,7 @@ class RelayRequest:
     needs_8bit: bool
     needs_utf8: bool
     open_content: OpenContent
+    wishes: Wishes = NO_WISHES
     has_turn: bool = False
 
 

@@ -34,6 +34,9 @@ from mta.reply import Reply, make_reply
 from mta.smtp.client import Block, DotStuffer, ProtocolError, Transaction, Verb
 
 _NO_8BIT = make_reply(554, "5.6.3", "The next hop does not take 8-bit content")
+_NO_REQUIRETLS = make_reply(
+    550, "5.7.30", "REQUIRETLS: no next hop with TLS that can be trusted"
+)
 _NO_UTF8 = make_reply(553, "5.6.7", "The next hop does not take UTF-8 addresses")
 _TOO_BIG = make_reply(552, "5.3.4", "The message is larger than the next hop allows")
 
@@ -223,7 +226,10 @@ class Session:
     def _check_extensions(self, transaction: Transaction) -> None:
         offered = self._client.extensions
         lacking = None
-        if transaction.needs_utf8 and "SMTPUTF8" not in offered:
+        # Nobody vouches for the next hop's name yet: no session is good enough.
+        if transaction.wishes.require_tls:
+            lacking = _NO_REQUIRETLS  # RFC 8689 §4.2.1
+        elif transaction.needs_utf8 and "SMTPUTF8" not in offered:
             lacking = _NO_UTF8  # RFC 6531 §3.2
         elif transaction.is_8bit and "8BITMIME" not in offered:
             lacking = _NO_8BIT  # RFC 6152 §3

@@ -21,8 +21,10 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from mta.delivery import NO_WISHES, Wishes
 from mta.reply import Reply, parse_reply
 from mta.smtp.extensions import parse_ehlo_reply
+from mta.smtp.xtext import encode_utf8_addr_xtext, encode_xtext
 
 MAX_REPLY_BYTES = 64 * 1024  # a whole reply; real ones stay under 4 KiB
 MAX_REPLY_LINES = 100  # EHLO's, the longest, has about twenty
@@ -64,6 +66,7 @@ class Transaction:
         size: Estimated octets of content, line ends included (RFC 1870 §5).
         is_8bit: The content has octets above 127.
         is_utf8: A header field needs RFC 6531.
+        wishes: Passed on to a server that knows them.
     """
 
     reverse_path: str
@@ -71,6 +74,7 @@ class Transaction:
     size: int = 0
     is_8bit: bool = False
     is_utf8: bool = False
+    wishes: Wishes = NO_WISHES
 
     @property
     def needs_utf8(self) -> bool:
@@ -244,7 +248,7 @@ class ClientSession:
         """
         commands = [
             (Verb.MAIL, self._mail(transaction)),
-            (Verb.RCPT, f"RCPT TO:<{_path(transaction.forward_path)}>"),
+            (Verb.RCPT, self._rcpt(transaction)),
             (Verb.DATA, "DATA"),
         ]
         if reset:
@@ -269,6 +273,22 @@ class ClientSession:
             words.append("BODY=8BITMIME")
         if transaction.needs_utf8 and "SMTPUTF8" in self.extensions:
             words.append("SMTPUTF8")
+        wishes = transaction.wishes
+        if "DSN" in self.extensions:  # RFC 3461 §4.3, §4.4
+            words += [f"RET={wishes.ret}"] if wishes.ret else []
+            words += [f"ENVID={encode_xtext(wishes.envid)}"] if wishes.envid else []
+        if wishes.require_tls and "REQUIRETLS" in self.extensions:
+            words.append("REQUIRETLS")
+        return " ".join(words)
+
+    def _rcpt(self, transaction: Transaction) -> str:
+        words = [f"RCPT TO:<{_path(transaction.forward_path)}>"]
+        notice = transaction.wishes.notice
+        if "DSN" in self.extensions:  # RFC 3461 §4.1, §4.2
+            if notice.notify:
+                words.append(f"NOTIFY={','.join(sorted(notice.notify))}")
+            if notice.orcpt:
+                words.append(f"ORCPT={_encode_orcpt(notice.orcpt)}")
         return " ".join(words)
 
     def _command(self, verb: Verb, text: str) -> bytes:
@@ -278,6 +298,13 @@ class ClientSession:
         # UTF-8 beyond ASCII is for SMTPUTF8 (RFC 6531 §3.3).
         charset = "utf-8" if "SMTPUTF8" in self.extensions else "ascii"
         return text.encode(charset) + b"\r\n"
+
+
+def _encode_orcpt(orcpt: str) -> str:
+    addr_type, _, address = orcpt.partition(";")
+    # RFC 6533 §3: what goes beyond ASCII is escaped, so that every server may have it.
+    encode = encode_utf8_addr_xtext if addr_type == "utf-8" else encode_xtext
+    return f"{addr_type};{encode(address)}"
 
 
 class DotStuffer:

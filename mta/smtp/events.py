@@ -1,10 +1,45 @@
 """What a server session tells its driver.
 
-``MailReceived``, ``RcptReceived``, ``ContentStarted`` and ``ContentEnded`` are
-questions: the session goes on when the driver has answered.
+Those of ``Question`` are questions: the session goes on when the driver has answered.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mta.delivery import Notice
+from mta.smtp.grammar import MailCommand
+from mta.smtp.sasl import Credentials, KeysWanted
+
+
+@dataclass(frozen=True, slots=True)
+class TlsWanted:
+    """Send what is to be sent, shake hands, and say ``begin_tls()``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginReceived:
+    """A client says who it is: ``answer_login()``, or ``answer()`` with a refusal."""
+
+    mechanism: str
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDeclared:
+    """XCLIENT: the client speaks for another; what is None is not known.
+
+    Attributes:
+        facts: By name, as in ``mta.smtp.xclient.XCLIENT_NAMES``.
+    """
+
+    facts: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class OriginDeclared:
+    """XFORWARD: where the next messages came from, before they came to the client."""
+
+    facts: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +65,25 @@ class RcptReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentStarted:
-    """DATA came and all is well so far; a positive answer asks for the content.
+    """DATA or BDAT came and all is well so far; a positive answer takes the content.
 
     Attributes:
+        mail: Its reverse path is normalized.
         recipients: At least one; no two differ in case alone.
+        notices: By recipient, what was said about notices; few say something.
         protocol: The word for a Received field's "with" clause.
-        body_8bit: BODY=8BITMIME was declared.
-        smtputf8: SMTPUTF8 was declared.
     """
 
-    reverse_path: str
+    mail: MailCommand
     recipients: tuple[str, ...]
+    notices: Mapping[str, Notice] = field(default_factory=dict)
     protocol: str
     helo: str
-    body_8bit: bool
-    smtputf8: bool
+
+    @property
+    def reverse_path(self) -> str:
+        """As in ``mail``."""
+        return self.mail.reverse_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +95,7 @@ class ContentChunk:
 
 @dataclass(frozen=True, slots=True)
 class ContentEnded:
-    """CRLF.CRLF came; the answer is what the client will rely on.
+    """All of it came; the answer is what the client will rely on.
 
     Attributes:
         size: Octets of content.
@@ -69,8 +108,8 @@ class ContentEnded:
 class TransactionReset:
     """The transaction is over without its content having been taken.
 
-    The client gave it up, or the content was too big: what of it was stored is
-    to be thrown away.
+    The client gave it up, or the content cannot be taken: what of it was stored is to
+    be thrown away.
     """
 
 
@@ -79,5 +118,15 @@ class SessionEnded:
     """Send what is left to send, then close."""
 
 
-Question = MailReceived | RcptReceived | ContentStarted | ContentEnded
+Question = (
+    MailReceived
+    | RcptReceived
+    | ContentStarted
+    | ContentEnded
+    | TlsWanted
+    | KeysWanted
+    | LoginReceived
+    | ClientDeclared
+    | OriginDeclared
+)
 Event = Question | ContentChunk | TransactionReset | SessionEnded

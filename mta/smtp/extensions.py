@@ -1,11 +1,6 @@
-"""Service extensions: what our EHLO reply offers, and what a server's told us.
+"""Service extensions: the rows of an EHLO reply, ours and other servers'.
 
-The offer is data, so that one more extension is one more row here. Enforcing an
-extension's rules is the business of whoever reads its commands and parameters.
-
-RFC 5321 §4.1.1.1 (EHLO reply), RFC 1870 (SIZE), RFC 2034
-(ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 6152 (8BITMIME), RFC 6531
-(SMTPUTF8).
+RFC 5321 §4.1.1.1.
 """
 
 import re
@@ -28,21 +23,6 @@ class Extension:
 
     def __str__(self) -> str:
         return f"{self.keyword} {self.parameters}".rstrip()
-
-
-def offered_extensions(max_size: int) -> tuple[Extension, ...]:
-    """List what our servers offer.
-
-    Args:
-        max_size: Octets of content we take; 0 means no fixed limit (RFC 1870 §4).
-    """
-    return (
-        Extension("PIPELINING"),
-        Extension("SIZE", str(max_size)),
-        Extension("ENHANCEDSTATUSCODES"),
-        Extension("8BITMIME"),
-        Extension("SMTPUTF8"),
-    )
 
 
 def compose_ehlo_reply(hostname: str, extensions: Sequence[Extension]) -> Reply:

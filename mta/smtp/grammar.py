@@ -11,16 +11,37 @@ be any word: half the clients of this world do not know their own. A path may
 be longer than 256 octets (§4.5.3.1.3) if its two parts keep their own limits.
 Domains may have underscores: the DNS does not mind, and such mailboxes exist.
 
-RFC 5321 §4.1.1 to §4.1.3 and §4.5.3.1, RFC 1870 (SIZE), RFC 6152 (BODY), RFC
-6531 (SMTPUTF8).
+Parameters are taken if their extension is offered; what a value may be, says
+``mta.smtp.parameters``.
+
+RFC 5321 §4.1.1 to §4.1.3 and §4.5.3.1, RFC 6531 (SMTPUTF8).
 """
 
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, NamedTuple
 
+from mta.delivery import Notify
 from mta.reply import Reply, make_reply
+from mta.smtp.parameters import (
+    Body,
+    DeliverBy,
+    parse_auth_mailbox,
+    parse_body,
+    parse_by,
+    parse_envid,
+    parse_hold_for,
+    parse_hold_until,
+    parse_notify,
+    parse_orcpt,
+    parse_ret,
+    parse_size,
+)
 
 MAX_LOCAL_PART = 64  # octets, §4.5.3.1.1
 MAX_DOMAIN = 255  # octets, §4.5.3.1.2
@@ -43,7 +64,7 @@ _MAILBOX = re.compile(
 _ARGUMENT = re.compile(r' ?<((?:[^"<>]|"(?:[^"\\]|\\.)*")*)>(?: +(.*))?', re.DOTALL)
 # §4.1.2: esmtp-param.
 _PARAMETER = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]*+)(?:=([!-<>-~]++))?")
-_SIZE = re.compile(r"[0-9]{1,20}")  # RFC 1870 §6
+_CHUNK = re.compile(rb" *([0-9]{1,20})(?: +(LAST))? *", re.IGNORECASE)  # RFC 3030 §2
 _HELO_NAME = re.compile(rb"[!-~]{1,255}")
 
 # Controls, invisible and direction-changing characters, foreign blanks: two
@@ -80,20 +101,78 @@ class MailCommand:
     Attributes:
         reverse_path: "" is the null reverse path ``<>``.
         size: Octets announced by SIZE; None if not announced.
-        body_8bit: BODY=8BITMIME was said.
+        ret: How much a DSN should return: ``FULL``, ``HDRS`` or "" (RFC 3461).
+        envid: The client's name for the envelope, decoded; "" if none (RFC 3461).
+        require_tls: Never to travel in clear (RFC 8689).
+        hold_for, hold_until: No attempt before; one of them at most (RFC 4865).
+        by: Until when it must arrive, and what else (RFC 2852).
+        auth: Who submitted it first, as the client claims (RFC 4954 §5).
     """
 
     reverse_path: str
     size: int | None = None
-    body_8bit: bool = False
+    body: Body = Body.SEVEN_BIT
     smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    require_tls: bool = False
+    hold_for: timedelta | None = None
+    hold_until: datetime | None = None
+    by: DeliverBy | None = None
+    auth: str | None = None
+
+    @property
+    def body_8bit(self) -> bool:
+        """Octets above 127 were announced."""
+        return self.body is not Body.SEVEN_BIT
 
 
 @dataclass(frozen=True, slots=True)
 class RcptCommand:
-    """The argument of RCPT; ``Postmaster`` may come without a domain."""
+    """The argument of RCPT; ``Postmaster`` may come without a domain.
+
+    Attributes:
+        notify: What the sender wants to hear of; empty if not said (RFC 3461).
+        orcpt: Original recipient with its type, decoded; "" if not said.
+    """
 
     forward_path: str
+    notify: frozenset[Notify] = frozenset()
+    orcpt: str = ""
+
+
+class _Parameter(NamedTuple):
+    """One that MAIL or RCPT takes: whose it is, where it goes, how it is read."""
+
+    extension: str
+    field: str
+    read: Callable[[str], object] | None  # None: it has no value
+
+
+_MAIL_PARAMETERS: Final[Mapping[str, _Parameter]] = {
+    "SIZE": _Parameter("SIZE", "size", parse_size),
+    "BODY": _Parameter("8BITMIME", "body", parse_body),
+    "SMTPUTF8": _Parameter("SMTPUTF8", "smtputf8", None),
+    "RET": _Parameter("DSN", "ret", parse_ret),
+    "ENVID": _Parameter("DSN", "envid", parse_envid),
+    "REQUIRETLS": _Parameter("REQUIRETLS", "require_tls", None),
+    "HOLDFOR": _Parameter("FUTURERELEASE", "hold_for", parse_hold_for),
+    "HOLDUNTIL": _Parameter("FUTURERELEASE", "hold_until", parse_hold_until),
+    "BY": _Parameter("DELIVERBY", "by", parse_by),
+    "AUTH": _Parameter("AUTH", "auth", parse_auth_mailbox),
+}
+_RCPT_PARAMETERS: Final[Mapping[str, _Parameter]] = {
+    "NOTIFY": _Parameter("DSN", "notify", parse_notify),
+    "ORCPT": _Parameter("DSN", "orcpt", partial(parse_orcpt, smtputf8=False)),
+}
+_UTF8_RCPT_PARAMETERS: Final[Mapping[str, _Parameter]] = {
+    **_RCPT_PARAMETERS,
+    "ORCPT": _Parameter("DSN", "orcpt", partial(parse_orcpt, smtputf8=True)),
+}
+# The extensions with parameters, for who takes them all.
+ALL_EXTENSIONS: Final = frozenset(
+    {parameter.extension for parameter in _MAIL_PARAMETERS.values()} | {"BINARYMIME"}
+)
 
 
 def parse_helo(argument: bytes) -> str:
@@ -108,52 +187,67 @@ def parse_helo(argument: bytes) -> str:
     return name.decode("ascii")
 
 
-def parse_mail(argument: bytes) -> MailCommand:
+def parse_chunk(argument: bytes) -> tuple[int, bool] | None:
+    """Read ``1000 LAST``: the octets that follow, and whether they are the last."""
+    match = _CHUNK.fullmatch(argument)
+    return None if match is None else (int(match[1]), match[2] is not None)
+
+
+def parse_mail(
+    argument: bytes, *, extensions: Collection[str] = ALL_EXTENSIONS
+) -> MailCommand:
     """Read ``FROM:<ada@example.test> SIZE=1000``.
+
+    Args:
+        argument: What follows the verb.
+        extensions: Keywords of those whose parameters are taken.
 
     Raises:
         BadArgument: 501 for syntax, 555 for an unknown parameter, 553 for an
             address beyond ASCII without SMTPUTF8.
     """
-    path, parameters = _split(argument, b"FROM:", _MAIL_SYNTAX)
-    size, body_8bit, smtputf8 = None, False, False
-    for keyword, value in _parse_parameters(parameters):
-        if keyword == "SIZE":
-            size = _parse_size(value)
-        elif keyword == "BODY":
-            body_8bit = _parse_body(value)
-        elif keyword == "SMTPUTF8":
-            smtputf8 = _parse_flag(value)
-        else:
-            raise BadArgument(_UNKNOWN_PARAMETER)
+    path, rest = _split(argument, b"FROM:", _MAIL_SYNTAX)
+    fields = _read_parameters(rest, _MAIL_PARAMETERS, extensions)
+    if "hold_for" in fields and "hold_until" in fields:
+        raise BadArgument(_BAD_PARAMETER)
+    if fields.get("body") is Body.BINARY and "BINARYMIME" not in extensions:
+        raise BadArgument(_UNKNOWN_PARAMETER)
     if path:
         path = _parse_path(
-            path, smtputf8, bad=_BAD_REVERSE_PATH, too_long=_LONG_REVERSE_PATH
+            path,
+            "smtputf8" in fields,
+            bad=_BAD_REVERSE_PATH,
+            too_long=_LONG_REVERSE_PATH,
         )
-    return MailCommand(path, size, body_8bit, smtputf8)
+    return MailCommand(path, **fields)
 
 
-def parse_rcpt(argument: bytes, *, smtputf8: bool = False) -> RcptCommand:
-    """Read ``TO:<ada@example.test>``.
+def parse_rcpt(
+    argument: bytes,
+    *,
+    smtputf8: bool = False,
+    extensions: Collection[str] = ALL_EXTENSIONS,
+) -> RcptCommand:
+    """Read ``TO:<ada@example.test> NOTIFY=NEVER``.
 
     Args:
         argument: What follows the verb.
         smtputf8: The transaction's MAIL said SMTPUTF8.
+        extensions: Keywords of those whose parameters are taken.
 
     Raises:
-        BadArgument: 501 for syntax, 555 for any parameter, 553 for an address
-            that is none or goes beyond ASCII without SMTPUTF8.
+        BadArgument: 501 for syntax, 555 for an unknown parameter, 553 for an
+            address that is none or goes beyond ASCII without SMTPUTF8.
     """
-    path, parameters = _split(argument, b"TO:", _RCPT_SYNTAX)
-    if _parse_parameters(parameters):
-        raise BadArgument(_UNKNOWN_PARAMETER)
+    path, rest = _split(argument, b"TO:", _RCPT_SYNTAX)
+    known = _UTF8_RCPT_PARAMETERS if smtputf8 else _RCPT_PARAMETERS
+    fields = _read_parameters(rest, known, extensions, smtputf8=smtputf8)
     # §4.5.1: the one mailbox that every server has, with or without a domain.
-    if path.lower() == "postmaster":
-        return RcptCommand(path)
-    path = _parse_path(
-        path, smtputf8, bad=_BAD_FORWARD_PATH, too_long=_LONG_FORWARD_PATH
-    )
-    return RcptCommand(path)
+    if path.lower() != "postmaster":
+        path = _parse_path(
+            path, smtputf8, bad=_BAD_FORWARD_PATH, too_long=_LONG_FORWARD_PATH
+        )
+    return RcptCommand(path, **fields)
 
 
 def _split(argument: bytes, prefix: bytes, syntax: Reply) -> tuple[str, str]:
@@ -209,34 +303,38 @@ def _is_address_literal(text: str) -> bool:
     return True
 
 
-def _parse_parameters(text: str) -> list[tuple[str, str | None]]:
-    """Read parameters: upper-case keyword, and value if it has one."""
-    if not text:
-        return []
-    found: dict[str, str | None] = {}
-    for word in text.split(" "):
-        if not word:
-            continue
+def _read_parameters(
+    text: str,
+    known: Mapping[str, _Parameter],
+    extensions: Collection[str],
+    *,
+    smtputf8: bool = False,
+) -> dict[str, Any]:
+    """Read parameters into the fields of a command."""
+    fields: dict[str, Any] = {}
+    for word in filter(None, text.split(" ")):
         match = _PARAMETER.fullmatch(word)
-        if match is None or match[1].upper() in found:
+        if match is None and not (smtputf8 and _is_utf8_orcpt(word)):
             raise BadArgument(_BAD_PARAMETER)
-        found[match[1].upper()] = match[2]
-    return list(found.items())
+        keyword, equals, value = word.partition("=")
+        parameter = known.get(keyword.upper())
+        if parameter is None or parameter.extension not in extensions:
+            raise BadArgument(_UNKNOWN_PARAMETER)
+        if parameter.field in fields or bool(equals) is (parameter.read is None):
+            raise BadArgument(_BAD_PARAMETER)
+        fields[parameter.field] = _read_value(parameter, value)
+    return fields
 
 
-def _parse_size(value: str | None) -> int:
-    if value is None or _SIZE.fullmatch(value) is None:
-        raise BadArgument(_BAD_PARAMETER)
-    return int(value)
+def _read_value(parameter: _Parameter, value: str) -> object:
+    if parameter.read is None:
+        return True
+    try:
+        return parameter.read(value)
+    except ValueError as error:
+        raise BadArgument(make_reply(501, "5.5.4", str(error))) from None
 
 
-def _parse_body(value: str | None) -> bool:
-    if value is None or value.upper() not in {"7BIT", "8BITMIME"}:
-        raise BadArgument(_BAD_PARAMETER)
-    return value.upper() == "8BITMIME"
-
-
-def _parse_flag(value: str | None) -> bool:
-    if value is not None:
-        raise BadArgument(_BAD_PARAMETER)
-    return True
+def _is_utf8_orcpt(word: str) -> bool:
+    """RFC 6533 §3 lets UTF-8 into this one value."""
+    return word[:6].upper() == "ORCPT=" and "=" not in word[6:]

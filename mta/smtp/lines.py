@@ -1,19 +1,21 @@
 """Where a command line ends, and where content ends: at CRLF, and nowhere else.
 
-Two readers share one stream of octets. ``CommandReader`` cuts it into command
-lines, ``ContentReader`` takes over after DATA and hands the rest back. Neither
-gives any meaning to a lone CR or LF: every disagreement about those between
-two servers is a way to smuggle one message inside another (CVE-2023-51764 and
-its sisters). Both are linear in their input and hold less than one line.
+Three readers share one stream of octets. ``CommandReader`` cuts it into command
+lines; ``ContentReader`` takes over after DATA, ``ChunkReader`` after BDAT, and both
+hand the rest back. None gives any meaning to a lone CR or LF: every disagreement
+about those between two servers is a way to smuggle one message inside another
+(CVE-2023-51764 and its sisters). All are linear in their input and hold less than
+one line.
 
-RFC 5321 §2.3.8 (lines), §4.1.1.4 (DATA), §4.5.2 (transparency), §4.5.3.1.4.
+RFC 5321 §2.3.8 (lines), §4.1.1.4 (DATA), §4.5.2 (transparency), §4.5.3.1.4; RFC
+3030 (BDAT).
 """
 
 from enum import Enum
 
-# Octets, CRLF included. §4.5.3.1.4 wants 512 plus what extensions add; longer
-# lines cost nothing up to here.
-MAX_COMMAND_LINE = 4096
+# Octets, CRLF included. §4.5.3.1.4 wants 512 plus what extensions add; AUTH adds
+# most (RFC 4954 §4), and a long line costs nothing more than a short one.
+MAX_COMMAND_LINE = 12_288
 
 _END = b"\r\n.\r\n"
 
@@ -164,6 +166,66 @@ class ContentReader:
             self._is_first = False
             return content[2:]
         return content
+
+
+class ChunkReader:
+    """Counts off the octets of one BDAT chunk; they are content as they are.
+
+    Args:
+        length: Octets of the chunk.
+        before: Octets of content in the chunks before it.
+        is_last: BDAT said LAST.
+
+    Attributes:
+        size: Octets of content so far, those before the chunk included.
+        left: Octets of the chunk that are still to come.
+        is_complete: All of the chunk was fed; do not feed more.
+        rest: What came after it; empty until then.
+    """
+
+    def __init__(self, length: int, *, before: int = 0, is_last: bool = False) -> None:
+        self.size = before
+        self.length = length
+        self.is_last = is_last
+        self.is_complete = length == 0
+        self.rest = b""
+        self.left = length
+
+    def feed(self, data: bytes) -> bytes:
+        """Take octets from the network and return those of the chunk."""
+        content = data[: self.left]
+        self.left -= len(content)
+        self.size += len(content)
+        if self.left == 0:
+            self.is_complete = True
+            self.rest = data[len(content) :]
+        return content
+
+
+class LineEndCheck:
+    """Looks for a CR or an LF that stands alone, block by block.
+
+    Attributes:
+        has_stray: One was found; a CR at the very end may still be half of a CRLF.
+    """
+
+    def __init__(self) -> None:
+        self.has_stray = False
+        self._ends_in_cr = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next octets of content."""
+        if not data:
+            return
+        is_second_half = self._ends_in_cr and data.startswith(b"\n")
+        if self._ends_in_cr and not is_second_half:
+            self.has_stray = True
+        self._ends_in_cr = data.endswith(b"\r")
+        pairs = data.count(b"\r\n")
+        if data.count(b"\n") - is_second_half != pairs:
+            self.has_stray = True
+        if data.count(b"\r") - self._ends_in_cr != pairs:
+            self.has_stray = True
 
 
 def _length_of_partial_end(block: bytes) -> int:

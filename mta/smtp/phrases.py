@@ -7,6 +7,8 @@ we are configured.
 RFC 5321 §4.2.2 (codes), RFC 3463 and RFC 5248 (enhanced statuses).
 """
 
+from base64 import b64encode
+
 from mta.reply import EnhancedStatus, Reply, format_reply, make_reply
 from mta.smtp.lines import LineFault
 
@@ -23,14 +25,37 @@ MAIL_OK = _wire(250, "2.1.0", "OK")
 RCPT_OK = _wire(250, "2.1.5", "OK")
 SEND_CONTENT = _wire(354, None, "End data with <CR><LF>.<CR><LF>")
 BYE = _wire(221, "2.0.0", "Bye")
-HELP = _wire(214, "2.0.0", "Commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT")
+HELP = _wire(
+    214,
+    "2.0.0",
+    "Commands: EHLO HELO LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT",
+)
+READY_FOR_TLS = _wire(220, "2.0.0", "Ready to start TLS")
+LOGIN_OK = _wire(235, "2.7.0", "Authentication successful")
 VRFY = _wire(252, "2.0.0", "Cannot verify; send the message and see")
 
 UNKNOWN = _wire(500, "5.5.2", "Command not recognized")
 NOT_IMPLEMENTED = _wire(502, "5.5.1", "Command not implemented")
 NO_ARGUMENT = _wire(501, "5.5.4", "This command takes no argument")
 NEEDS_ARGUMENT = _wire(501, "5.5.4", "This command needs an argument")
+BAD_CHUNK = _wire(501, "5.5.4", "Syntax: BDAT size [LAST]")
+CHUNK_FAILED = _wire(503, "5.5.1", "An earlier BDAT failed; send RSET")
+BDAT_ONLY = _wire(503, "5.5.1", "This message comes by BDAT")
+STRAY_LINE_END = _wire(
+    554, "5.6.0", "Lines must end with CRLF; the message has a CR or an LF alone"
+)
+USE_LHLO = _wire(500, "5.5.1", "This is LMTP: send LHLO")
+USE_EHLO = _wire(500, "5.5.1", "This is SMTP: send EHLO")
+TLS_FIRST = _wire(530, "5.7.0", "Send STARTTLS first")
+HAS_TLS = _wire(503, "5.5.1", "TLS is on already")
+LOGIN_FIRST = _wire(530, "5.7.0", "Authentication required")
+ENCRYPT_FIRST = _wire(538, "5.7.11", "Encryption required for authentication")
+HAS_LOGIN = _wire(503, "5.5.1", "Authenticated already")
+NO_LOGIN_NOW = _wire(503, "5.5.1", "A transaction is open")
+NO_SUCH_MECHANISM = _wire(504, "5.5.4", "Mechanism not supported")
+LOGIN_CANCELLED = _wire(501, "5.7.0", "Authentication cancelled")
 EHLO_FIRST = _wire(503, "5.5.1", "Send EHLO first")
+LHLO_FIRST = _wire(503, "5.5.1", "Send LHLO first")
 NESTED_MAIL = _wire(503, "5.5.1", "A transaction is open already")
 MAIL_FIRST = _wire(503, "5.5.1", "Send MAIL first")
 NO_RECIPIENTS = _wire(554, "5.5.1", "No valid recipients")
@@ -38,7 +63,8 @@ NO_RECIPIENTS = _wire(554, "5.5.1", "No valid recipients")
 TOO_MANY_UNKNOWN = _wire(421, "4.7.0", "Too many unknown commands")
 TOO_MANY_FRUITLESS = _wire(421, "4.7.0", "Too many commands without a message")
 NOT_HTTP = _wire(421, "4.7.0", "This is SMTP, not HTTP")
-OUT_OF_STEP = _wire(421, "4.5.0", "Wait for the reply to DATA before you go on")
+TOO_MANY_RECIPIENTS_REFUSED = _wire(421, "4.7.0", "Too many refused recipients")
+OUT_OF_STEP = _wire(421, "4.5.0", "Wait for the reply before you go on")
 
 LINE_FAULTS = {
     LineFault.TOO_LONG: _wire(500, "5.5.2", LineFault.TOO_LONG.value),
@@ -49,13 +75,33 @@ LINE_FAULTS = {
 # Verbs that are answered without a look at the session. Those of the RFCs that
 # we do not have are 502 (RFC 5321 §4.2.4).
 REFUSED_VERBS = dict.fromkeys(
-    b"EXPN TURN SEND SOML SAML STARTTLS AUTH ETRN ATRN BURL LHLO".split(),
+    b"EXPN TURN SEND SOML SAML ETRN ATRN BURL".split(),
     NOT_IMPLEMENTED,
 )
 # A browser that was led here must not get one header line executed as SMTP.
 FATAL_VERBS = dict.fromkeys(
     b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI".split(), NOT_HTTP
 )
+
+
+def chunk_taken(length: int) -> bytes:
+    """Answer a BDAT that is not the last (RFC 3030 §4.2)."""
+    return _wire(250, "2.0.0", f"{length} octets received")
+
+
+def challenge(data: bytes) -> bytes:
+    """Ask for the next line of a login (RFC 4954 §4)."""
+    return b"334 " + b64encode(data) + b"\r\n"
+
+
+def bad_response(text: str) -> bytes:
+    """Refuse a line of a login that cannot be read."""
+    return _wire(501, "5.5.2", text)
+
+
+def bad_attributes(text: str) -> bytes:
+    """Refuse what XCLIENT or XFORWARD say."""
+    return _wire(501, "5.5.4", text)
 
 
 def counted_too_big(size: int, limit: int) -> bytes:

@@ -1,119 +1,71 @@
-"""The server's side of SMTP, as a state machine without a socket.
+"""The server's side of SMTP and LMTP, as a state machine without a socket.
 
 The driver feeds what it read to ``receive()``, takes events until there are no
 more, answers those that are questions, and sends what ``data_to_send()`` holds
 before it reads again. Sequence, syntax, size and number of recipients are
-settled here; whether we want a sender, a recipient or a message is the
-driver's to say.
+settled here; whether we want a client, a sender, a recipient or a message is the
+driver's to say. Octets, order and patience are ``dialogue.py``'s; who the client is,
+``introduction.py``'s; mail is here.
 
 ::
 
-              EHLO, HELO           MAIL          RCPT         DATA
+              EHLO, HELO           MAIL          RCPT         DATA, BDAT
     connected ──────────► greeted ──────► mail ──────► rcpt ──────► content
-                             ▲              │ RSET, EHLO │             │
-                             ├──────────────┴────────────┘             │
-                             └─────────────────────────────────────────┘
-                                            CRLF.CRLF
+        ▲   STARTTLS        │ ▲             │ RSET, EHLO │             │
+        ├───────────────────┤ └─────────────┴────────────┘             │
+        │   XCLIENT         │ ▲           CRLF.CRLF, BDAT LAST         │
+        └───────────────────┘ └────────────────────────────────────────┘
 
 Replies go out in the order of the commands (RFC 2920). An offense that may hide
-a second command ends the session: what was not understood is never executed.
+a second command ends the session: what was not understood is never executed. So
+does input that comes before the reply to DATA, AUTH, STARTTLS and XCLIENT.
 
-RFC 5321 §3, §4.1 to §4.3 and §4.5; RFC 1870, RFC 2034, RFC 2920, RFC 6531.
+RFC 5321 §3, §4.1 to §4.3 and §4.5; RFC 2033 (LMTP), and those of ``options.py``.
 """
 
-from collections import deque
 from collections.abc import Callable
-from typing import Final
+from datetime import datetime
 
+from mta.delivery import Notice
 from mta.reply import Reply, format_reply
 from mta.smtp import phrases
+from mta.smtp.content import Incoming
 from mta.smtp.events import (
-    ContentChunk,
     ContentEnded,
     ContentStarted,
-    Event,
     MailReceived,
-    Question,
     RcptReceived,
-    SessionEnded,
     TransactionReset,
 )
-from mta.smtp.grammar import BadArgument, parse_helo
-from mta.smtp.lines import CommandReader, ContentReader, LineFault
-from mta.smtp.options import SessionOptions, answer_ehlo, answer_helo, greet
-from mta.smtp.transaction import Transaction
-
-# The tenth command of a session that is none ends it, as in ZoneMTA.
-MAX_UNKNOWN_COMMANDS: Final = 10
-# Refused and idle commands since the last MAIL; a client at work sends few.
-MAX_FRUITLESS_COMMANDS: Final = 100
-# Content over the limit is read to its end, so that the client hears why; but
-# not for ever. Octets.
-MAX_DROPPED: Final = 256 * 1024 * 1024
+from mta.smtp.grammar import BadArgument, parse_chunk
+from mta.smtp.introduction import Introduction
+from mta.smtp.options import SessionOptions
+from mta.smtp.transaction import MAX_REFUSED_RECIPIENTS, SessionFacts, Transaction
 
 _COUNTED_REFUSALS = frozenset({501, 555})
 
 
-class ServerSession:
-    """One client, from greeting to goodbye.
+class ServerSession(Introduction):
+    """One client, from greeting to goodbye; arguments as in ``Introduction``."""
 
-    Attributes:
-        helo: What the client calls itself; empty before HELO and EHLO.
-        lines_read: Command lines so far, understood or not: how a driver tells
-            work from dripping.
-    """
-
-    def __init__(self, options: SessionOptions) -> None:
-        self.helo = ""
-        self.lines_read = 0
-        self._options = options
-        self._is_extended = False
-        self._commands = CommandReader()
+    def __init__(
+        self,
+        options: SessionOptions,
+        *,
+        is_tls: bool = False,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        super().__init__(options, is_tls=is_tls, now=now)
         self._transaction: Transaction | None = None
-        self._content: ContentReader | None = None
-        self._block = b""
-        self._unknown = 0
-        self._fruitless = 0
-        self._out: list[bytes] = []
-        self._events: deque[Event] = deque()
-        self._question: Question | None = None
-        self._is_over = False
+        self._notice = Notice()  # of the recipient that was asked about
+        self._chunk: tuple[int, bool] | None = None  # that was asked about
 
     @property
     def is_idle(self) -> bool:
         """No transaction is open: nothing would be lost by ending here."""
         return self._transaction is None
 
-    @property
-    def is_reading_content(self) -> bool:
-        """The client is between 354 and CRLF.CRLF."""
-        return self._content is not None
-
-    def greeting(self) -> bytes:
-        """Return the first reply, which waits for no command."""
-        return greet(self._options)
-
-    def receive(self, data: bytes) -> None:
-        """Take octets as they came from the network."""
-        if self._is_over:
-            return
-        if self._content is None:
-            self._commands.feed(data)
-        else:
-            self._block += data
-
-    def next_event(self) -> Event | None:
-        """Return the next event, or None if more octets are needed.
-
-        Raises:
-            RuntimeError: The question before was not answered.
-        """
-        while not self._events:
-            if self._question is not None:
-                raise RuntimeError(f"not answered: {self._question}")
-            if not self._advance():
-                return None
-        return self._events.popleft()
+    # Answers, and how they change the state.
 
     def answer(self, reply: Reply | None = None) -> None:
         """Answer the question that ``next_event()`` returned.
@@ -123,11 +75,9 @@ class ServerSession:
                 421 ends the session.
 
         Raises:
-            RuntimeError: There is no such question.
+            RuntimeError: There is no such question, or it has an answer of its own.
         """
-        question, self._question = self._question, None
-        if question is None:
-            raise RuntimeError("nothing was asked")
+        question = self._take_question()
         said = None if reply is None else phrases.format_answer(reply)
         is_no = reply is not None and (reply.is_transient or reply.is_permanent)
         match question:
@@ -136,142 +86,115 @@ class ServerSession:
             case RcptReceived(_, recipient):
                 self._answer_rcpt(said or phrases.RCPT_OK, is_no, recipient)
             case ContentStarted():
-                self._answer_data(said or phrases.SEND_CONTENT, is_no)
+                self._answer_content(said or phrases.SEND_CONTENT, is_no)
             case ContentEnded():
-                self._out.append(said or phrases.OK)
+                self._say_of_content(said or phrases.OK)
                 self._transaction = None
+            case _:
+                self._answer_introduction(question, said, is_no)
         if reply is not None and reply.code == 421:
             self._end()
 
-    def data_to_send(self) -> bytes:
-        """Hand over the replies since the last call, in order."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
-
-    def hang_up(self, reply: Reply) -> None:
-        """End the session from our side, saying why."""
-        self._question = None
-        self._end(phrases.format_answer(reply))
-
-    # How the answers change the state.
-
     def _answer_mail(self, said: bytes, is_no: bool) -> None:
-        self._out.append(said)
         if is_no:
             self._transaction = None
+            self._refuse(said)
         else:
             self._fruitless = 0
+            self._out.append(said)
 
     def _answer_rcpt(self, said: bytes, is_no: bool, recipient: str) -> None:
-        self._out.append(said)
-        if self._transaction is not None and not is_no:
-            self._transaction.add(recipient)
-
-    def _answer_data(self, said: bytes, is_no: bool) -> None:
-        if is_no:
-            self._refuse_content(said)
+        if self._transaction is None:
             return
-        self._out.append(said)
-        self._content = ContentReader(self._options.max_size)
-        self._block = self._commands.take_rest()
-
-    # Reading on.
-
-    def _advance(self) -> bool:
-        """Do one step; False if more octets are needed, or none wanted."""
-        if self._is_over:
-            return False
-        if self._content is not None:
-            return self._advance_content(self._content)
-        line = self._commands.next_line()
-        if line is None:
-            return False
-        self.lines_read += 1
-        if isinstance(line, LineFault):
-            self._refuse(phrases.LINE_FAULTS[line])
-            if line is LineFault.BARE_LF:
-                self._end()
+        if is_no:
+            self._refuse_recipient(self._transaction, said)
         else:
-            self._obey(line)
-        return True
+            self._out.append(said)
+            self._transaction.add(recipient, self._notice)
 
-    def _advance_content(self, content: ContentReader) -> bool:
-        if not self._block:
-            return False
-        was_too_big = content.is_too_big
-        chunk = content.feed(self._block)
-        self._block = b""
-        if chunk:
-            self._events.append(ContentChunk(chunk))
-        if content.is_too_big and not was_too_big:
-            self._events.append(TransactionReset())
-        if content.is_complete:
-            self._finish_content(content)
-        elif content.size > self._options.max_size + MAX_DROPPED:
-            self._end(self._too_big(content))
-        return True
+    def _answer_content(self, said: bytes, is_no: bool) -> None:
+        transaction = self._transaction
+        if transaction is None:
+            return
+        if self._chunk is not None:
+            incoming = self._begin_content(transaction, has_lines=False)
+            if is_no:
+                incoming.refuse(said)
+            self._read_chunk(incoming, *self._chunk)
+        elif is_no:
+            self._refuse_content(said)
+        else:
+            self._out.append(said)
+            self._read_content(self._begin_content(transaction, has_lines=True))
 
-    def _finish_content(self, content: ContentReader) -> None:
-        self._content = None
-        self._commands.feed(content.rest)
-        if content.is_too_big:
-            self._out.append(self._too_big(content))
+    def _begin_content(self, transaction: Transaction, *, has_lines: bool) -> Incoming:
+        transaction.incoming = Incoming(
+            self._options, has_lines=has_lines, is_binary=transaction.is_binary
+        )
+        return transaction.incoming
+
+    def _take_content(self, incoming: Incoming) -> None:
+        if not incoming.is_refused:
+            if incoming.is_last:
+                self._ask(ContentEnded(incoming.size))
+            else:
+                self._out.append(incoming.taken)
+        elif incoming.is_last:
+            self._say_of_content(incoming.refusal)
             self._transaction = None
         else:
-            self._ask(ContentEnded(content.size))
+            self._refuse(incoming.refusal)
 
-    def _too_big(self, content: ContentReader) -> bytes:
-        return phrases.counted_too_big(content.size, self._options.max_size)
+    def _say_of_content(self, said: bytes) -> None:
+        """RFC 2033 §4.2: over LMTP once for each RCPT that was answered with yes."""
+        times = 1
+        if self._options.is_lmtp and self._transaction is not None:
+            times = max(1, self._transaction.accepted)
+        self._out += [said] * times
+
+    # The commands.
 
     def _obey(self, line: bytes) -> None:
+        if self._goes_on_with_login(line):
+            return
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
         handler = _HANDLERS.get(verb)
-        if handler is not None:
+        if verb in self._disabled:
+            self._refuse_content(phrases.NOT_IMPLEMENTED)
+        elif handler is not None:
             handler(self, argument)
         elif verb in phrases.REFUSED_VERBS:
             self._refuse(phrases.REFUSED_VERBS[verb])
         elif verb in phrases.FATAL_VERBS:
             self._end(phrases.FATAL_VERBS[verb])
         else:
-            self._unknown += 1
-            is_last = self._unknown >= MAX_UNKNOWN_COMMANDS
-            (self._end if is_last else self._refuse)(
-                phrases.TOO_MANY_UNKNOWN if is_last else phrases.UNKNOWN
-            )
-
-    # The commands.
-
-    def _on_helo(self, argument: bytes) -> None:
-        self._greet(argument, answer_helo(self._options), is_extended=False)
-
-    def _on_ehlo(self, argument: bytes) -> None:
-        self._greet(argument, answer_ehlo(self._options), is_extended=True)
-
-    def _greet(self, argument: bytes, said: bytes, *, is_extended: bool) -> None:
-        try:
-            self.helo = parse_helo(argument)
-        except BadArgument as bad:
-            self._refuse(format_reply(bad.reply))
-            return
-        self._is_extended = is_extended
-        self._give_up_transaction()  # §4.1.4
-        self._say_idly(said)
+            self._refuse_unknown()
 
     def _on_mail(self, argument: bytes) -> None:
+        refusal = self._why_no_mail()
+        if refusal:
+            self._refuse(refusal)
+            return
+        try:
+            now = self._now() if self._now else None
+            transaction = Transaction(argument, self._options, self._keywords, now)
+        except BadArgument as bad:
+            self._refuse_argument(bad.reply)
+            return
+        self._transaction = transaction
+        self._ask(MailReceived(transaction.mail.reverse_path, transaction.mail.size))
+
+    def _why_no_mail(self) -> bytes:
         if not self.helo:
-            self._refuse(phrases.EHLO_FIRST)
-        elif self._transaction is not None:
-            self._refuse(phrases.NESTED_MAIL)
-        else:
-            try:
-                transaction = Transaction(argument, self._options)
-            except BadArgument as bad:
-                self._refuse_argument(bad.reply)
-                return
-            self._transaction = transaction
-            self._ask(MailReceived(transaction.reverse_path, transaction.size))
+            return self._greet_first()
+        if self._transaction is not None:
+            return phrases.NESTED_MAIL
+        if self._options.requires_tls and not self.is_tls:
+            return phrases.TLS_FIRST
+        if self._options.requires_login and not self.user:
+            return phrases.LOGIN_FIRST
+        return b""
 
     def _on_rcpt(self, argument: bytes) -> None:
         transaction = self._transaction
@@ -279,11 +202,11 @@ class ServerSession:
             self._refuse(self._out_of_sequence())
             return
         try:
-            recipient = transaction.parse_recipient(argument)
+            recipient, self._notice = transaction.parse_recipient(argument)
         except BadArgument as bad:
-            self._refuse_argument(bad.reply)
+            self._refuse_recipient(transaction, format_reply(bad.reply))
             return
-        self._ask(RcptReceived(transaction.reverse_path, recipient))
+        self._ask(RcptReceived(transaction.mail.reverse_path, recipient))
 
     def _on_data(self, argument: bytes) -> None:
         transaction = self._transaction
@@ -291,12 +214,42 @@ class ServerSession:
             self._refuse_content(phrases.NO_ARGUMENT)
         elif transaction is None:
             self._refuse_content(self._out_of_sequence())
+        elif transaction.is_binary or transaction.incoming is not None:
+            self._refuse_content(phrases.BDAT_ONLY)
         elif not transaction.has_recipients:
             self._refuse_content(phrases.NO_RECIPIENTS)
         else:
-            self._ask(
-                transaction.start_content(self.helo, is_extended=self._is_extended)
-            )
+            self._chunk = None
+            self._ask(transaction.start_content(self._facts()))
+
+    def _on_bdat(self, argument: bytes) -> None:
+        chunk = parse_chunk(argument)
+        transaction = self._transaction
+        if chunk is None:  # how many octets to skip, nobody knows
+            self._refuse_content(phrases.BAD_CHUNK)
+        elif transaction is None:
+            self._skip_chunk(chunk, self._out_of_sequence())
+        elif transaction.incoming is not None:
+            if transaction.incoming.is_refused:
+                transaction.incoming.refuse(phrases.CHUNK_FAILED)
+            self._read_chunk(transaction.incoming, *chunk)
+        elif not transaction.has_recipients:
+            self._skip_chunk(chunk, phrases.NO_RECIPIENTS)
+        else:
+            self._chunk = chunk
+            self._ask(transaction.start_content(self._facts()))
+
+    def _skip_chunk(self, chunk: tuple[int, bool], said: bytes) -> None:
+        skipped = Incoming(self._options, has_lines=False)
+        skipped.refuse(said)
+        self._read_chunk(skipped, chunk[0], False)
+
+    def _read_chunk(self, incoming: Incoming, length: int, is_last: bool) -> None:
+        was_refused = incoming.is_refused
+        incoming.open_chunk(length, is_last=is_last)
+        if incoming.is_refused and not was_refused:
+            self._events.append(TransactionReset())
+        self._read_content(incoming)
 
     def _on_rset(self, argument: bytes) -> None:
         if self._takes_nothing(argument):
@@ -320,13 +273,19 @@ class ServerSession:
         else:
             self._refuse(phrases.NEEDS_ARGUMENT)
 
-    def _on_bdat(self, argument: bytes) -> None:
-        self._refuse_content(phrases.NOT_IMPLEMENTED)
-
     # What they share.
 
+    def _facts(self) -> SessionFacts:
+        return SessionFacts(
+            helo=self.helo,
+            is_extended=self._is_extended,
+            is_tls=self.is_tls,
+            is_known=bool(self.user),
+            is_lmtp=self._options.is_lmtp,
+        )
+
     def _out_of_sequence(self) -> bytes:
-        return phrases.MAIL_FIRST if self.helo else phrases.EHLO_FIRST
+        return phrases.MAIL_FIRST if self.helo else self._greet_first()
 
     def _takes_nothing(self, argument: bytes) -> bool:
         if argument.strip(b" "):
@@ -334,59 +293,40 @@ class ServerSession:
             return False
         return True
 
-    def _ask(self, question: Question) -> None:
-        self._question = question
-        self._events.append(question)
-
-    def _say_idly(self, said: bytes) -> None:
-        """Reply to a command that moves no mail; too many of those are the end."""
-        self._fruitless += 1
-        if self._fruitless < MAX_FRUITLESS_COMMANDS:
-            self._out.append(said)
-        else:
-            self._end(phrases.TOO_MANY_FRUITLESS)
-
-    _refuse = _say_idly
-
     def _refuse_argument(self, reply: Reply) -> None:
         if reply.code in _COUNTED_REFUSALS:
             self._refuse(format_reply(reply))
         else:
             self._out.append(format_reply(reply))
 
-    def _refuse_content(self, said: bytes) -> None:
-        """Refuse DATA or BDAT.
-
-        What came in along with it was sent by a client that did not wait for
-        our reply (RFC 2920 §3.1): it is content, and must not be executed.
-        """
-        self._refuse(said)
-        if self._commands.has_input and not self._is_over:
-            self._end(phrases.OUT_OF_STEP)
+    def _refuse_recipient(self, transaction: Transaction, said: bytes) -> None:
+        transaction.refused += 1
+        if transaction.refused < MAX_REFUSED_RECIPIENTS:
+            self._out.append(said)
+        else:
+            self._end(phrases.TOO_MANY_RECIPIENTS_REFUSED)
 
     def _give_up_transaction(self) -> None:
         if self._transaction is not None:
             self._transaction = None
             self._events.append(TransactionReset())
 
-    def _end(self, said: bytes = b"") -> None:
-        if self._is_over:
-            return
-        self._out.append(said)
-        self._is_over = True
-        self._events.append(SessionEnded())
-
 
 _HANDLERS: dict[bytes, Callable[[ServerSession, bytes], None]] = {
     b"HELO": ServerSession._on_helo,
     b"EHLO": ServerSession._on_ehlo,
+    b"LHLO": ServerSession._on_lhlo,
+    b"STARTTLS": ServerSession._on_starttls,
+    b"AUTH": ServerSession._on_auth,
     b"MAIL": ServerSession._on_mail,
     b"RCPT": ServerSession._on_rcpt,
     b"DATA": ServerSession._on_data,
+    b"BDAT": ServerSession._on_bdat,
     b"RSET": ServerSession._on_rset,
     b"NOOP": ServerSession._on_noop,
     b"QUIT": ServerSession._on_quit,
     b"HELP": ServerSession._on_help,
     b"VRFY": ServerSession._on_vrfy,
-    b"BDAT": ServerSession._on_bdat,
+    b"XCLIENT": ServerSession._on_xclient,
+    b"XFORWARD": ServerSession._on_xforward,
 }

@@ -8,8 +8,10 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 
 import gevent
 import gevent.event
@@ -17,20 +19,38 @@ import gevent.socket
 from gevent.pool import Group
 from gevent.server import StreamServer
 
+from mta.config.interfaces import Certificate, Tls
+from mta.config.values import IPAddress
 from mta.config.zones import Interface
-from mta.reply import Reply, format_reply, make_reply
-from mta.smtp.options import DEFAULT_BANNER, SessionOptions
-from mta.smtpd.connection import LINGER, Connection, Service, linger
-from mta.smtpd.ports import Intake, Screen, SessionObserver
+from mta.reply import Reply, format_reply
+from mta.smtp.options import SessionOptions
+from mta.smtp.proxy import BadProxyHeader
+from mta.smtpd.arrival import (
+    TALKS_FIRST,
+    TOO_MANY_CLIENTS,
+    is_in,
+    read_proxied,
+    refusal_of,
+    session_options,
+    talks_first,
+)
+from mta.smtpd.connection import LINGER, Connection, linger
+from mta.smtpd.gate import Gate
+from mta.smtpd.ports import Guards, Intake, SessionObserver
+from mta.smtpd.service import NO_GUARDS, Client, Service
+from mta.smtpd.tls import (
+    CertificateFiles,
+    TlsContexts,
+    TlsTerms,
+    describe,
+    shake_hands,
+)
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 # Turned away, but still being told so; beyond this a client is just cut.
 MAX_TURNED_AWAY = 100
-
-TOO_MANY_CLIENTS = make_reply(421, "4.7.0", "Too many connections, try later")
-STRANGER = make_reply(554, "5.7.1", "Your address may not use this server")
 
 
 class Listener:
@@ -41,7 +61,7 @@ class Listener:
         hostname: Our name, unless the interface has its own.
         intake: Where messages go.
         port: In place of the interface's; 0 is any free port.
-        screen: Asked at each RCPT.
+        guards: Who is asked; for logins where authentication is on.
         observer: Told of sessions.
         now: The clock; aware UTC.
 
@@ -50,6 +70,7 @@ class Listener:
 
     Raises:
         OSError: The address cannot be had.
+        TlsFault: The certificates cannot be used.
     """
 
     def __init__(
@@ -59,7 +80,7 @@ class Listener:
         intake: Intake,
         *,
         port: int | None = None,
-        screen: Screen | None = None,
+        guards: Guards = NO_GUARDS,
         observer: SessionObserver | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -68,21 +89,26 @@ class Listener:
         self._name = interface.name
         self._connections: set[Connection] = set()
         self._group = Group()
+        self._present = 0
         self._turned_away = 0
         self._stopped = gevent.event.Event()
-        name = interface.hostname or hostname
+        self._gate = Gate(
+            most_at_once=interface.max_clients_per_address,
+            rate=interface.connection_rate,
+        )
+        self._tls = _contexts(interface)
+        if interface.authentication and guards.logins is None:
+            raise ValueError(f"interface {interface.name} has nobody to ask for logins")
         self._service = Service(
             interface=interface.name,
-            options=SessionOptions(
-                hostname=name,
-                max_size=interface.max_size,
-                max_recipients=interface.max_recipients,
-                banner=interface.banner or DEFAULT_BANNER,
-            ),
+            options=session_options(interface, hostname),
             intake=intake,
             idle=interface.socket_timeout,
+            lifetime=interface.session_timeout,
             now=now,
-            screen=screen,
+            tls=self._tls if interface.starttls else None,
+            guards=guards,
+            observer=observer,
             breathe=gevent.sleep,
         )
         port = interface.port if port is None else port
@@ -119,12 +145,44 @@ class Listener:
         self._stopped.set()
 
     def _on_connect(self, sock: socket.socket, peer: tuple[str, int]) -> None:
-        origin = _to_address(peer[0])
-        refusal = self._refusal(origin)
+        self._present += 1
+        try:
+            self._receive(sock, _to_address(peer[0]))
+        except (BadProxyHeader, OSError) as error:
+            log.info("cut interface=%s peer=%s error=%s", self._name, peer[0], error)
+        finally:
+            self._present -= 1
+            sock.close()
+
+    def _receive(self, sock: socket.socket, origin: IPAddress) -> None:
+        """Find out whom a connection is from, and serve whoever may stay."""
+        interface = self._interface
+        if self._present > interface.max_clients:
+            self._turn_away(sock, origin, TOO_MANY_CLIENTS)
+            return
+        tls = ""
+        if is_in(origin, interface.proxy_from):
+            proxied = read_proxied(sock)
+            origin = _to_address(proxied.source) if proxied.source else origin
+            tls = "TLS" if proxied.is_tls else ""
+        refusal = refusal_of(interface, origin) or self._gate.enter(origin)
         if refusal is not None:
             self._turn_away(sock, origin, refusal)
             return
-        connection = Connection(sock, str(origin), self._service)
+        try:
+            if interface.secure and self._tls is not None:
+                sock = shake_hands(sock, self._tls.current())
+                tls = describe(sock)
+            elif talks_first(sock, interface.greeting_delay):
+                self._turn_away(sock, origin, TALKS_FIRST)
+                return
+            self._serve(sock, origin, tls)
+        finally:
+            self._gate.leave(origin)
+
+    def _serve(self, sock: socket.socket, origin: IPAddress, tls: str) -> None:
+        client = Client(origin=str(origin), tls=tls)
+        connection = Connection(sock, client, self._service, self._options(origin))
         self._connections.add(connection)
         if self._observer is not None:
             self._observer.on_open(self._name)
@@ -135,21 +193,20 @@ class Listener:
             if self._observer is not None:
                 self._observer.on_close(self._name)
 
-    def _refusal(self, origin: IPv4Address | IPv6Address) -> Reply | None:
-        networks = self._interface.allowed_networks
-        if networks:
-            is_allowed = any(origin in network for network in networks)
-        else:
-            is_allowed = origin.is_loopback
-        if not is_allowed:
-            return STRANGER
-        if len(self._connections) >= self._interface.max_clients:
-            return TOO_MANY_CLIENTS
-        return None
+    def _options(self, origin: IPAddress) -> SessionOptions | None:
+        """What this client is promised, if it is not the same as the others."""
+        interface = self._interface
+        takes_xclient = is_in(origin, interface.xclient_from)
+        takes_xforward = is_in(origin, interface.xforward_from)
+        if not takes_xclient and not takes_xforward:
+            return None
+        return replace(
+            self._service.options,
+            takes_xclient=takes_xclient,
+            takes_xforward=takes_xforward,
+        )
 
-    def _turn_away(
-        self, sock: socket.socket, origin: IPv4Address | IPv6Address, reply: Reply
-    ) -> None:
+    def _turn_away(self, sock: socket.socket, origin: IPAddress, reply: Reply) -> None:
         log.info(
             "turned away interface=%s origin=%s reply=%s", self._name, origin, reply
         )
@@ -157,17 +214,39 @@ class Listener:
             self._observer.on_turned_away(self._name, reply)
         self._turned_away += 1
         try:
-            if self._turned_away <= MAX_TURNED_AWAY:
+            # Where TLS comes first, nobody could read it.
+            if self._turned_away <= MAX_TURNED_AWAY and not self._interface.secure:
                 with contextlib.suppress(OSError):
                     sock.settimeout(LINGER.total_seconds())
                     sock.sendall(format_reply(reply))
                     linger(sock)
         finally:
             self._turned_away -= 1
-            sock.close()
 
 
-def _to_address(text: str) -> IPv4Address | IPv6Address:
+def _contexts(interface: Interface) -> TlsContexts | None:
+    if interface.tls is None or not interface.has_tls:
+        return None
+    return TlsContexts(tls_terms(interface.tls))
+
+
+def tls_terms(tls: Tls) -> TlsTerms:
+    """What the configuration says, for ``TlsContexts`` and ``check_files``."""
+    return TlsTerms(
+        files=_files(tls),
+        by_name={name: _files(entry) for name, entry in tls.names.items()},
+        min_version=tls.min_version,
+        ciphers=tls.ciphers,
+    )
+
+
+def _files(entry: Certificate) -> CertificateFiles:
+    return CertificateFiles(
+        certificate=Path(entry.certificate), key=Path(entry.key) if entry.key else None
+    )
+
+
+def _to_address(text: str) -> IPAddress:
     """Read a peer's address; IPv4 on an IPv6 socket is IPv4 all the same."""
     address = ip_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

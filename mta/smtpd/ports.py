@@ -1,10 +1,14 @@
 """What the SMTP door needs from other rooms."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from mta.mail.envelope import Envelope
 from mta.reply import Reply
+from mta.smtp.sasl import Credentials
+from mta.smtp.scram import ScramKeys
 
 
 class Accepted(Protocol):
@@ -60,9 +64,55 @@ class SessionObserver(Protocol):
     def on_close(self, interface: str) -> None:
         """A client that was greeted is gone."""
 
+    def on_login(self, interface: str, *, is_right: bool) -> None:
+        """A client tried to log in."""
+
     def on_turned_away(self, interface: str, reply: Reply) -> None:
         """A client heard ``reply`` in place of a greeting."""
 
 
+class Logins(Protocol):
+    """Who may log in, and what those may send."""
+
+    def keys(self, username: str) -> ScramKeys | None:
+        """What a proof of SCRAM is checked with; None: there is no such user."""
+
+    def login(self, credentials: Credentials, *, origin: str, mechanism: str) -> str:
+        """Check who somebody is; returns the user's name.
+
+        Raises:
+            Rejected: It is somebody else, or there were too many failures.
+        """
+
+    def may_send(self, username: str, reverse_path: str) -> Reply | None:
+        """Whether the user may send from there; None is yes."""
+
+    def reserve(self, username: str, recipients: int) -> Reply | None:
+        """Count a message against the user's quota; None: there is room for it."""
+
+    def give_back(
+        self, username: str, recipients: int, *, reserved_at: datetime | None = None
+    ) -> None:
+        """What was reserved, then, was not used."""
+
+
+# Asked at each MAIL; None: there is room for more mail.
+Pressure = Callable[[], Reply | None]
+
 # Asked at each RCPT with reverse path and recipient; None means yes.
 Screen = Callable[[str, str], Reply | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """Who has a say in what is let in.
+
+    Attributes:
+        logins: None: nobody may log in.
+        pressure: None: we are never too busy.
+        screen: None: every recipient is taken.
+    """
+
+    logins: Logins | None = None
+    pressure: Pressure | None = None
+    screen: Screen | None = None

@@ -2,13 +2,13 @@
 
 ``deliveries``: ``_id message zone domain recipient lane state created_at due_at
 give_up_at ring_at rung_at rings claims attempts owner claimed_by lease_until
-waits_for woken_by has_turn dot_at doubts doubted_at log finished_at expires_at``.
-Those from ``owner`` to ``dot_at`` are there only while they mean something.
+waits_for woken_by has_turn dot_at doubts doubted_at log finished_at expires_at
+notice``. Those from ``owner`` to ``dot_at`` are there only while they mean something.
 
 ``messages``: ``_id envelope header body recipients zones count tenant
 is_transactional created_at due_at give_up_at expand_at sweep_at sweeps is_idle
-swept_at expires_at message_id subject``. ``recipients`` is for expansion only: no
-delivery ever reads it.
+swept_at expires_at message_id subject notices adds_to``. ``recipients`` is for
+expansion only: no delivery ever reads it.
 """
 
 import logging
@@ -19,7 +19,16 @@ from typing import Any
 
 from bson.binary import Binary
 
-from mta.delivery import Delivery, DeliveryState, Outcome, delivery_id, lane_of
+from mta.delivery import (
+    NO_NOTICE,
+    Delivery,
+    DeliveryState,
+    Notice,
+    Notify,
+    Outcome,
+    delivery_id,
+    lane_of,
+)
 from mta.mail.address import domain_of
 from mta.mail.envelope import Envelope
 from mta.reply import make_reply
@@ -57,6 +66,7 @@ class StoredMessage:
     Attributes:
         tenant: Whose mail it is: those share capacity by weight.
         is_transactional: It goes before other mail.
+        adds_to: Each copy is to name its recipient in a To field.
         due_at: Earliest first attempt.
     """
 
@@ -72,6 +82,7 @@ class StoredMessage:
     recipient_count: int
     tenant: str = ""
     is_transactional: bool = False
+    adds_to: bool = False
     has_content: bool = True
 
     @property
@@ -97,6 +108,7 @@ class Recipient:
     address: str
     domain: str
     zone: str
+    notice: Notice = NO_NOTICE
 
 
 ENVELOPE_FIELDS = (
@@ -112,15 +124,22 @@ ENVELOPE_FIELDS = (
     "smtputf8",
     "body_8bit",
 )
+# Those that few messages have; they stand there only then.
+RARE_ENVELOPE_FIELDS = ("tls", "ret", "envid", "require_tls", "late_at")
 
 
 def envelope_document(envelope: Envelope) -> Document:
-    return {name: getattr(envelope, name) for name in ENVELOPE_FIELDS}
+    document = {name: getattr(envelope, name) for name in ENVELOPE_FIELDS}
+    for name in RARE_ENVELOPE_FIELDS:
+        if value := getattr(envelope, name):
+            document[name] = value
+    return document
 
 
 def to_envelope(document: Document) -> Envelope:
     """The recipients are left out: see ``StoredMessage``."""
-    known = {name: document[name] for name in ENVELOPE_FIELDS if name in document}
+    names = ENVELOPE_FIELDS + RARE_ENVELOPE_FIELDS
+    known = {name: document[name] for name in names if name in document}
     return Envelope(recipients=(), **known)
 
 
@@ -128,7 +147,7 @@ def message_document(
     message: StoredMessage, recipients: list[Recipient], *, expand_at: datetime
 ) -> Document:
     zones = [recipient.zone for recipient in recipients]
-    return {
+    document: Document = {
         "_id": message.id,
         "envelope": envelope_document(message.envelope),
         "header": Binary(message.header),
@@ -153,6 +172,16 @@ def message_document(
         "expand_at": expand_at,
         "sweeps": 0,
     }
+    notices = {
+        str(index): _notice_document(recipient.notice)
+        for index, recipient in enumerate(recipients)
+        if recipient.notice
+    }
+    if notices:
+        document["notices"] = notices
+    if message.adds_to:
+        document["adds_to"] = True
+    return document
 
 
 def to_message(document: Document) -> StoredMessage:
@@ -169,6 +198,7 @@ def to_message(document: Document) -> StoredMessage:
         recipient_count=document["count"],
         tenant=document["tenant"],
         is_transactional=document["is_transactional"],
+        adds_to=document.get("adds_to", False),
         has_content="swept_at" not in document,
     )
 
@@ -178,8 +208,12 @@ def to_recipients(document: Document) -> list[Recipient]:
     zones = document["zones"]
     if isinstance(zones, str):
         zones = [zones] * len(document["recipients"])
+    notices = document.get("notices", {})
     pairs = zip(document["recipients"], zones, strict=True)
-    return [Recipient(address, domain_of(address), zone) for address, zone in pairs]
+    return [
+        Recipient(address, domain_of(address), zone, _to_notice(notices.get(str(n))))
+        for n, (address, zone) in enumerate(pairs)
+    ]
 
 
 def delivery_document(
@@ -191,7 +225,7 @@ def delivery_document(
     rung_at: datetime | None,
 ) -> Document:
     """The row of the ``number``-th recipient (from 1) of a message, just queued."""
-    return {
+    row: Document = {
         "_id": delivery_id(message.id, number),
         "message": message.id,
         "zone": recipient.zone,
@@ -210,6 +244,19 @@ def delivery_document(
         "doubts": 0,
         "log": [],
     }
+    if recipient.notice:
+        row["notice"] = _notice_document(recipient.notice)
+    return row
+
+
+def _notice_document(notice: Notice) -> Document:
+    return {"notify": sorted(notice.notify), "orcpt": notice.orcpt}
+
+
+def _to_notice(document: Document | None) -> Notice:
+    if not document:
+        return Notice()
+    return Notice(frozenset(map(Notify, document["notify"])), document["orcpt"])
 
 
 def to_delivery(document: Document) -> Delivery:
@@ -234,6 +281,7 @@ def to_delivery(document: Document) -> Delivery:
         has_turn=document.get("has_turn", False),
         doubts=document["doubts"],
         log=tuple(to_outcome(entry) for entry in document["log"]),
+        notice=_to_notice(document.get("notice")),
     )
 
 

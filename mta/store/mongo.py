@@ -36,6 +36,9 @@ MESSAGES = "messages"
 DELIVERIES = "deliveries"
 LEADERS = "leaders"
 WORKERS = "workers"
+USERS = "users"
+USAGE = "usage"
+VITALS = "vitals"
 SPOOL_BUCKET = "mail"
 INBOX_BUCKET = "inbox"
 
@@ -115,6 +118,7 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     WORKERS: (
         IndexModel([("seen_at", ASCENDING)], name="ttl", expireAfterSeconds=600),
     ),
+    USAGE: (IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),),
     # The GridFS specification wants (files_id, n); the TTLs are the backstop that
     # collects what a crash between body and message left.
     f"{SPOOL_BUCKET}.chunks": (

@@ -19,7 +19,7 @@ from threading import Event
 from typing import Protocol
 
 from mta.config.zones import Zone
-from mta.delivery import Delivery, Outcome
+from mta.delivery import Delivery, Outcome, Wishes
 from mta.errors import (
     AttemptFailed,
     ContentMissing,
@@ -253,7 +253,10 @@ class Attempts:
                 delivery_id=claimed.id,
                 recipient=claimed.recipient,
             )
-            yield message.header + b"\r\n"
+            yield message.header
+            if message.adds_to:
+                yield f"To: <{claimed.recipient}>\r\n".encode()
+            yield b"\r\n"
             yield from self.library.body(message)
             # The last moment at which not sending is still possible.
             if self.leases.is_lost(claimed) or not self.deliveries.mark_dot(claimed):
@@ -271,6 +274,12 @@ class Attempts:
             size=message.size,
             needs_8bit=message.body.is_8bit,
             needs_utf8=message.needs_utf8,
+            wishes=Wishes(
+                ret=message.envelope.ret,
+                envid=message.envelope.envid,
+                notice=claimed.notice,
+                require_tls=message.envelope.require_tls,
+            ),
             # Transactional mail does not stand in line: the rate itself holds.
             has_turn=claimed.has_turn or claimed.is_transactional,
             open_content=content,

@@ -20,12 +20,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
 from typing import Protocol
 
 from mta.config.zones import Config
+from mta.delivery import WAITING
 from mta.errors import StoreUnavailable
 from mta.intake.expand import Expander
 from mta.observe import metrics
@@ -33,6 +34,7 @@ from mta.store.census import Census
 from mta.store.due import Due
 from mta.store.leader import Leadership
 from mta.store.messages import Messages
+from mta.store.vitals import QueueVitals
 from mta.worker.mender import Mender
 from mta.worker.ringer import Ringer
 from mta.worker.watch import Watch
@@ -67,6 +69,7 @@ class Scheduler:
     Attributes:
         now: The clock; aware UTC.
         prepare: Creates indexes that are missing; called when the lead is taken.
+        vitals: Where the doors learn how much is waiting; None: nowhere.
     """
 
     due: Due
@@ -81,6 +84,7 @@ class Scheduler:
     config: Config
     now: Callable[[], datetime]
     prepare: Callable[[], None]
+    vitals: QueueVitals | None = None
     monotonic: Callable[[], float] = time.monotonic
     _is_leader: bool = field(default=False, init=False)
     _next: dict[str, float] = field(default_factory=dict, init=False)
@@ -174,13 +178,20 @@ class Scheduler:
 
     def _measure(self) -> None:
         began_s = self.monotonic()
-        metrics.show_queue(self.census.count_live())
+        counts = self.census.count_live()
+        metrics.show_queue(counts)
         for zone in self.config.enabled_zones():
             depth = self.broker.depth(zone.name)
             if depth is not None:
                 metrics.BROKER_DEPTH.labels(zone.name).set(depth)
         took_s = self.monotonic() - began_s
         self._next["measure"] += took_s / _MEASURE_PART
+        if self.vitals is not None:
+            again_in_s = self._next["measure"] - self.monotonic()
+            self.vitals.tell(
+                sum(counts.get(state, 0) for state in WAITING),
+                again_in=timedelta(seconds=again_in_s),
+            )
 
     def _is_time(self, what: str, every_s: float) -> bool:
         if self.monotonic() < self._next.get(what, 0.0):

@@ -20,7 +20,10 @@ from mta.smtp.events import (
 )
 from mta.smtp.options import SessionOptions
 from mta.smtp.server import ServerSession
-from mta.smtpd.connection import Connection, Service
+from mta.smtpd.connection import Connection
+from mta.smtpd.ports import Guards
+from mta.smtpd.service import Client as Origin
+from mta.smtpd.service import Service
 
 
 @dataclass
@@ -88,7 +91,8 @@ def peer():
 def talk(peer):
     """Play a script: C lines are sent, S lines (with wildcards) must come back.
 
-    Consecutive C lines go out in one piece. ``\\x00`` and the like are octets.
+    Consecutive C lines go out in one piece. ``\\x00`` and the like are octets. S* is a
+    whole reply, however many lines it has.
     """
 
     def play(script, answers=None, **options):
@@ -106,6 +110,11 @@ def talk(peer):
             if pending:
                 said, pending = it.send(pending), b""
             assert said, f"missing: {text}"
+            if who == "S*":  # a whole reply, of as many lines as it has
+                while said[0][3:4] == "-":
+                    assert said.pop(0).startswith(text)
+                assert said.pop(0).startswith(text)
+                continue
             assert fnmatch.fnmatchcase(said.pop(0), text.replace("[", "[[]"))
         if pending:
             said = it.send(pending)
@@ -210,11 +219,11 @@ def connect(intake):
             intake=intake,
             idle=idle,
             now=lambda: datetime(2026, 7, 1, tzinfo=UTC),
-            screen=screen,
+            guards=Guards(screen=screen),
         )
         ours, theirs = socket.socketpair()
         theirs.settimeout(20)
-        connection = Connection(ours, "192.0.2.7", service)
+        connection = Connection(ours, Origin(origin="192.0.2.7"), service)
         thread = threading.Thread(target=connection.run, daemon=True)
         thread.start()
         clients.append(Client(theirs, thread, connection))

@@ -201,6 +201,6 @@ def test_refusals_are_logged_without_content(connect, intake, caplog):
     with caplog.at_level("INFO", "mta.smtpd"):
         client.say("DATA")
 
-    [record] = [r for r in caplog.records if r.name == "mta.smtpd.connection"]
+    [record] = [r for r in caplog.records if r.name == "mta.smtpd.reception"]
     assert "reply='550 5.7.1 No' detail='rule 7'" in record.getMessage()
     assert "from=<ada@example.test>" in record.getMessage()

@@ -8,12 +8,7 @@ from mta.smtp.events import ContentEnded, ContentStarted, MailReceived, RcptRece
 HELLO = """
     S: 220 mx.test ESMTP ready
     C: EHLO client.test
-    S: 250-mx.test
-    S: 250-PIPELINING
-    S: 250-SIZE *
-    S: 250-ENHANCEDSTATUSCODES
-    S: 250-8BITMIME
-    S: 250 SMTPUTF8
+    S*: 250
 """
 
 
@@ -43,8 +38,8 @@ def test_a_message_from_greeting_to_goodbye(talk):
     assert started.reverse_path == "ada@example.test"
     assert started.recipients == ("Bob@example.test",)
     assert (started.protocol, started.helo) == ("ESMTP", "client.test")
-    assert started.body_8bit
-    assert not started.smtputf8
+    assert started.mail.body_8bit
+    assert not started.mail.smtputf8
     assert it.has_ended
 
 
@@ -54,12 +49,7 @@ def test_null_reverse_path_is_accepted(talk):
         """
         S: 220 *
         C: EHLO client.test
-        S: 250-*
-        S: 250-*
-        S: 250-*
-        S: 250-*
-        S: 250-*
-        S: 250 *
+        S*: 250
         C: MAIL FROM:<>
         S: 250 2.1.0 *
         C: RCPT TO:<ada@example.test>
@@ -190,15 +180,15 @@ def test_bad_arguments_are_501(peer, line):
     assert it.send(b"NOOP\r\n") == ["250 2.0.0 OK"]
 
 
-@pytest.mark.parametrize("verb", ["EXPN x", "TURN", "AUTH PLAIN", "STARTTLS", "BDAT 1"])
+@pytest.mark.parametrize(
+    "verb", ["EXPN x", "TURN", "AUTH PLAIN", "STARTTLS", "XCLIENT"]
+)
 def test_commands_we_do_not_have_are_502(peer, verb):
     """RFC 5321 §4.2.4: known, but not here."""
     assert peer().send(verb.encode() + b"\r\n") == ["502 5.5.1 Command not implemented"]
 
 
-@pytest.mark.parametrize(
-    "line", ["", " NOOP", "FOO", "XCLIENT ADDR=192.0.2.1", "NOOPS"]
-)
+@pytest.mark.parametrize("line", ["", " NOOP", "FOO", "NOOPS"])
 def test_unknown_commands_are_500(peer, line):
     """RFC 5321 §4.2.4, and nobody may tell us who they are."""
     assert peer().send(line.encode() + b"\r\n") == ["500 5.5.2 Command not recognized"]
@@ -241,7 +231,7 @@ def test_http_is_sent_away_at_once(peer):
             "501 5.5.2 Control characters are not allowed in commands",
         ),
         (b"EHLO a\rb\r\n", "501 5.5.2 Control characters are not allowed in commands"),
-        (b"NOOP " + b"x" * 5000 + b"\r\n", "500 5.5.2 Line too long"),
+        (b"NOOP " + b"x" * 13_000 + b"\r\n", "500 5.5.2 Line too long"),
     ],
 )
 def test_bad_lines_cost_one_reply(peer, line, reply):
@@ -284,7 +274,7 @@ def test_group_with_content_is_one_message(peer):
         b"MAIL FROM:<>\r\n.\r\nQUIT\r\n"
     )
 
-    assert [reply[:4] for reply in replies[6:]] == [
+    assert [reply[:4] for reply in replies[-5:]] == [
         "250 ",
         "250 ",
         "354 ",
@@ -294,7 +284,7 @@ def test_group_with_content_is_one_message(peer):
     assert [content for _, content in it.taken] == [b"MAIL FROM:<>\r\n"]
 
 
-@pytest.mark.parametrize("command", [b"DATA\r\n", b"BDAT 28 LAST\r\n"])
+@pytest.mark.parametrize("command", [b"DATA\r\n", b"BDAT 30 FIRST\r\n"])
 def test_content_that_was_refused_is_not_executed(peer, command):
     """What came along with it can only be content: the session ends (B01)."""
     it = peer()
@@ -302,11 +292,18 @@ def test_content_that_was_refused_is_not_executed(peer, command):
 
     replies = it.send(command + b"MAIL FROM:<eve@example.test>\r\nQUIT\r\n")
 
-    assert [reply[:3] for reply in replies] == [
-        "503" if command == b"DATA\r\n" else "502",
-        "421",
-    ]
+    assert [reply[:3] for reply in replies][1:] == ["421"]
     assert it.has_ended
+
+
+def test_a_chunk_that_was_refused_is_skipped_to_the_octet(peer):
+    """Its length is known; what follows is a command again (B01)."""
+    it = peer()
+    it.send(b"EHLO client.test\r\n")
+
+    replies = it.send(b"BDAT 30 LAST\r\nMAIL FROM:<eve@example.test>\r\nQUIT\r\n")
+
+    assert [reply[:3] for reply in replies] == ["503", "221"]
 
 
 def test_announced_size_over_the_limit(talk):
@@ -419,7 +416,7 @@ def test_address_beyond_ascii(talk):
 
     [(started, _)] = it.taken
     assert started.protocol == "UTF8SMTP"
-    assert started.smtputf8
+    assert started.mail.smtputf8
     assert started.reverse_path == "zoë@example.test"
     assert started.recipients == ("ada@xn--bcher-kva.test",)
 

@@ -1,12 +1,13 @@
 """Taking messages in, on a real MongoDB: what is stored, rung, refused, left behind."""
 
 import hashlib
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mta.config.zones import Config, QueueConfig, Zone
-from mta.delivery import DeliveryState
+from mta.delivery import NO_NOTICE, DeliveryState, Notice, Notify
 from mta.errors import Rejected, StoreUnavailable
 from mta.intake.accept import Intake
 from mta.intake.expand import Expander
@@ -94,6 +95,71 @@ def take(intake, content, **envelope):
 
 
 CONTENT = b"From: ada@a.test\nSubject: hi\n\nLine\n"
+
+
+def test_what_its_sender_asks_for_is_kept_with_the_message(intake, db):
+    """Notices stand with the delivery that they are about."""
+    asked = Notice(frozenset({Notify.SUCCESS}), "rfc822;b@b.test")
+    accepted = take(
+        intake,
+        CONTENT,
+        recipients=("bob@b.test", "eve@news.test"),
+        notices={"bob@b.test": asked},
+        ret="HDRS",
+        envid="QQ",
+        require_tls=True,
+        tls="TLSv1.3 X",
+    )
+
+    rows = Census(db).of_message(accepted.id, limit=10)
+    assert [row.notice for row in rows] == [asked, NO_NOTICE]
+    kept = Messages(db).find(accepted.id).envelope
+    assert (kept.ret, kept.envid, kept.require_tls) == ("HDRS", "QQ", True)
+    assert kept.tls == "TLSv1.3 X"
+
+
+def test_rows_that_a_crash_left_unwritten_have_their_notices(intake, db, bell):
+    """The scheduler writes them from the record."""
+    asked = Notice(frozenset({Notify.NEVER}))
+    accepted = take(intake, CONTENT, notices={"bob@b.test": asked})
+    db.messages.update_one(
+        {"_id": accepted.id}, {"$set": {"expand_at": utc_now() - timedelta(hours=1)}}
+    )
+
+    [(_, recipients)] = Messages(db).unexpanded(utc_now(), limit=10)
+
+    assert [recipient.notice for recipient in recipients] == [asked]
+
+
+BINARY = (
+    b"From: ada@a.test\r\nMIME-Version: 1.0\r\n"
+    b"Content-Transfer-Encoding: binary\r\n\r\n" + bytes(range(256))
+)
+
+
+def test_a_binary_message_is_stored_as_lines(intake, db):
+    """Most next hops, and the spool, know nothing else (RFC 3030 §3)."""
+    accepted = take(intake, BINARY, is_binary=True)
+
+    message = Messages(db).find(accepted.id)
+    body = b"".join(Spool(db, SPOOL_BUCKET).read(message.body.file_id, message.body.size))
+    assert b"Content-Transfer-Encoding: base64\r\n" in message.header
+    assert b64decode(body) == bytes(range(256))
+
+
+def test_a_binary_message_of_too_many_parts_is_refused(intake, db):
+    """What it was made of is thrown away."""
+    parts = b"--x\r\n\r\n\r\n" * 11_000
+    content = (
+        b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+        + parts
+        + b"--x--\r\n"
+    )
+
+    with pytest.raises(Rejected, match="too complex"):
+        take(intake, content, is_binary=True)
+
+    assert db.messages.count_documents({}) == 0
 
 
 def test_a_message_becomes_a_body_a_record_and_a_row_each(intake, db, bell):

@@ -180,7 +180,7 @@ def make_app(
 ) -> Callable[..., Flask]:
     """Builds an app; ``api`` overrides parts of the API's configuration."""
 
-    def make(*, environ=None, inbox=None, **api) -> Flask:
+    def make(*, environ=None, inbox=None, pressure=None, **api) -> Flask:
         config = load_config(None, {})
         config = config.model_copy(
             update={"api": config.api.model_copy(update=api)},
@@ -193,6 +193,7 @@ def make_app(
             steer=steer,
             inbox=inbox,
             now=lambda: NOW,
+            pressure=pressure,
             metrics_registry=CollectorRegistry(),
         )
 

@@ -154,6 +154,19 @@ def test_many_zones_make_a_short_node_name(config):
     assert commands.worker_name(zones) == "zone-number-0+19"
 
 
+def test_check_looks_at_certificates(tmp_path):
+    """A listener that cannot encrypt does not start."""
+    config = tmp_path / "zones.yaml"
+    config.write_text(
+        "interfaces: {a: {starttls: true, tls: {certificate: /nowhere.pem}}}"
+    )
+
+    result = mta("check", "--config", str(config))
+
+    assert result.exit_code == 2
+    assert "interfaces.a.tls: /nowhere.pem: cannot be read" in result.output
+
+
 def test_check_says_ok(config):
     """File, verdict and what there is, in one line."""
     result = mta("check", "--config", str(config))

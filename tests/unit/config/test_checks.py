@@ -34,8 +34,8 @@ def test_every_mistake_is_told_at_once(problems):
         "0 to 9, _ and -, at most 50 of them; write 'other'",
         "zones.yaml:5:17: interfaces.Other.port: 127.0.0.1:2525 is that of "
         "interfaces.feeder already",
-        "zones.yaml:5:39: interfaces.Other.authentication: 'true' is not available "
-        "in this version; only false is",
+        "zones.yaml:5:39: interfaces.Other.authentication: needs starttls or secure: "
+        "passwords are not taken in clear, unless allow_insecure_auth is true",
         "zones.yaml:7:3: pools.empty: has no addresses; list them, or remove the pool",
         "zones.yaml:9:26: zones.default.connections: 'ten' is not a whole number; "
         "write it in digits, unquoted",
@@ -75,7 +75,7 @@ def test_every_mistake_is_told_at_once(problems):
         ("interfaces: {a: {max_size: []}}", "1:28: interfaces.a.max_size: this is not"),
         (
             "interfaces: {a: {starttls: 0}}",
-            "1:28: interfaces.a.starttls: '0' is neither",
+            "1:28: interfaces.a.starttls: '0' is none of",
         ),
         (
             "interfaces: {a: {banner: ä}}",
@@ -172,6 +172,45 @@ def test_an_interface_to_the_world_names_its_clients(only_problem, load):
 
     assert "name allowed_networks" in only_problem(text % "")
     load(text % ", allowed_networks: [10.0.0.0/8]")
+    load(text % ", authentication: true, allow_insecure_auth: true")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("starttls: true", "starttls: needs tls: {certificate: FILE, key: FILE}"),
+        ("secure: true", "secure: needs tls: {certificate: FILE, key: FILE}"),
+        (
+            "secure: true, starttls: true, tls: {certificate: /c.pem}",
+            "starttls: is for connections that begin in clear, and secure is on",
+        ),
+        ("tls: {certificate: c.pem}", "tls.certificate: 'c.pem' is not an absolute"),
+        (
+            "tls: {certificate: /c.pem, names: {'*': {certificate: /d.pem}}}",
+            "tls.names.*: this key is a pattern",
+        ),
+        (
+            "authentication: true, allow_insecure_auth: true, auth_methods: [XOAUTH2]",
+            "auth_methods[0]: XOAUTH2 needs users: {http_auth: ...}",
+        ),
+        ("auth_methods: [CRAM-MD5]", "auth_methods[0]: 'CRAM-MD5' is none of"),
+        ("disabled_commands: [DATA]", "disabled_commands[0]: 'DATA' is none of"),
+        ("connection_rate: 10", "connection_rate: '10' has no period"),
+    ],
+)
+def test_an_interface_has_what_it_promises(only_problem, text, problem):
+    """It would refuse every client, or fail at its start."""
+    told = only_problem(f"interfaces: {{a: {{{text}}}}}")
+
+    assert f"interfaces.a.{problem}" in told
+
+
+def test_a_callout_has_no_password_in_its_address(only_problem):
+    """Addresses are shown and logged."""
+    told = only_problem("users: {http_auth: 'https://u:p@auth.test/'}")
+
+    assert "users.http_auth:" in told
+    assert "without a name and a password" in told
 
 
 @pytest.mark.parametrize(

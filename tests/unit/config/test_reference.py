@@ -15,9 +15,11 @@ from mta.config.zones import (
     FlowerConfig,
     Interface,
     PoolAddress,
+    PressureConfig,
     Provider,
     QueueConfig,
     TenantConfig,
+    UsersConfig,
     Zone,
 )
 
@@ -27,6 +29,8 @@ SECTIONS = {
     "flower": FlowerConfig,
     "dns": DnsConfig,
     "queue": QueueConfig,
+    "users": UsersConfig,
+    "pressure": PressureConfig,
     "interfaces": Interface,
     "pools": PoolAddress,
     "zones": Zone,

@@ -4,17 +4,24 @@ import pytest
 
 from mta.errors import Rejected
 from mta.mail.header import HeaderSection
-from mta.mail.submit import extract_envelope, parse_date, prepare_header
+from mta.mail.submit import (
+    DEFAULT_RULES,
+    HeaderRules,
+    extract_envelope,
+    parse_date,
+    prepare_header,
+)
 
 
 @pytest.fixture
 def prepared(an_envelope, noon):
-    def build(raw, **facts):
+    def build(raw, rules=DEFAULT_RULES, **facts):
         return prepare_header(
             HeaderSection.parse(raw),
             envelope=an_envelope(**facts),
             now=noon,
             hostname="mta.example.test",
+            rules=rules,
             message_id_factory=lambda domain: f"<1@{domain}>",
         )
 
@@ -51,6 +58,48 @@ def test_fields_that_are_there_stay(prepared):
     assert result.message_id == "<a@b.test>"
     assert result.subject == "café"
     assert result.date == datetime(2024, 5, 16, 8, 0, tzinfo=UTC)
+
+
+def test_where_it_came_from_is_said_by_us(prepared):
+    """Whatever a client has written there."""
+    header = prepared(b"X-Originating-IP: [10.0.0.1]\r\n", origin="192.0.2.7").header
+
+    assert b"X-Originating-IP: [192.0.2.7]\r\n" in header
+    assert b"10.0.0.1" not in header
+
+
+@pytest.mark.parametrize("origin", [None, "127.0.0.1", "::1"])
+def test_nothing_is_said_of_this_machine_itself(prepared, origin):
+    """An application here may know better."""
+    raw = b"X-Originating-IP: [10.0.0.1]\r\n"
+
+    assert raw in prepared(raw, origin=origin).header
+
+
+def test_where_it_came_from_may_be_kept_to_ourselves(prepared):
+    """Some senders' privacy is more than their recipients' curiosity."""
+    rules = HeaderRules(x_originating_ip=False)
+
+    assert b"X-Orig" not in prepared(b"", rules=rules, origin="192.0.2.7").header
+
+
+def test_fields_are_added_as_the_operator_wants(prepared):
+    """Their values are known all the same."""
+    result = prepared(
+        b"Content-Type: text/plain\r\n",
+        rules=HeaderRules(add_missing=("mime-version",)),
+    )
+
+    assert result.header == b"Content-Type: text/plain\r\nMIME-Version: 1.0\r\n"
+    assert result.message_id == "<1@example.test>"
+
+
+@pytest.mark.parametrize(
+    ("raw", "adds_to"), [(b"", True), (b"Cc: a@b.test\r\n", False), (b"To:\r\n", False)]
+)
+def test_a_message_to_nobody_may_get_its_recipients_named(prepared, raw, adds_to):
+    """Each copy its own, when it is sent."""
+    assert prepared(raw, rules=HeaderRules(add_missing=("to",))).adds_to is adds_to
 
 
 def test_private_fields_are_taken_out(prepared):

@@ -35,6 +35,14 @@ def test_received_says_the_whole_way(received):
     )
 
 
+def test_received_says_how_it_was_encrypted(received):
+    """As far as the session knows: a proxy may have done it."""
+    field = received(protocol="ESMTPS", tls="TLSv1.3 TLS_AES_256_GCM_SHA384")
+
+    assert b" (version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384);\r\n" in field
+    assert b"version" not in received(tls="TLS")
+
+
 @pytest.mark.parametrize(
     ("facts", "clause"),
     [

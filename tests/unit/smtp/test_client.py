@@ -1,5 +1,6 @@
 import pytest
 
+from mta.delivery import Notice, Notify, Wishes
 from mta.reply import Reply
 from mta.smtp.client import (
     MAX_LINE_BYTES,
@@ -115,6 +116,39 @@ def test_parameters_are_sent_when_offered_and_needed():
         b"MAIL FROM:<ada@a.test> SIZE=900 BODY=8BITMIME SMTPUTF8\r\n"
     )
     assert octets(a_session(BARE_EHLO), **needs)[0] == b"MAIL FROM:<ada@a.test>\r\n"
+
+
+WISHES = Wishes(
+    ret="HDRS",
+    envid="QQ 1",
+    notice=Notice(frozenset({Notify.SUCCESS, Notify.DELAY}), "rfc822;bob+x@b.test"),
+)
+
+
+def test_wishes_are_passed_on_to_a_server_that_knows_them():
+    """RFC 3461 §5.2.1; encoded again as xtext."""
+    [group] = octets(a_session(EHLO.replace(b"SMTPUTF8", b"DSN")), wishes=WISHES)
+
+    assert b"MAIL FROM:<ada@a.test> RET=HDRS ENVID=QQ+201\r\n" in group
+    assert (
+        b"RCPT TO:<bob@b.test> NOTIFY=DELAY,SUCCESS ORCPT=rfc822;bob+2Bx@b.test\r\n"
+        in group
+    )
+
+
+def test_a_server_that_does_not_know_wishes_hears_none():
+    """It would answer 555."""
+    [group] = octets(a_session(), wishes=WISHES)
+
+    assert b"MAIL FROM:<ada@a.test>\r\nRCPT TO:<bob@b.test>\r\n" in group
+
+
+def test_an_original_recipient_beyond_ascii_is_escaped():
+    """RFC 6533 §3: so that every server with DSN may have it."""
+    wishes = Wishes(notice=Notice(orcpt="utf-8;zoë@b.test"))
+    [group] = octets(a_session(EHLO.replace(b"SMTPUTF8", b"DSN")), wishes=wishes)
+
+    assert rb"ORCPT=utf-8;zo\x{EB}@b.test" in group
 
 
 def test_address_beyond_ascii_asks_for_smtputf8():

@@ -1,29 +1,11 @@
 """What EHLO offers and what a server offered."""
 
-from mta.reply import format_reply, parse_reply
-from mta.smtp.extensions import (
-    compose_ehlo_reply,
-    offered_extensions,
-    parse_ehlo_reply,
-)
+from mta.reply import parse_reply
+from mta.smtp.extensions import parse_ehlo_reply
 
 
 def a_reply(*lines):
     return parse_reply([line.encode() for line in lines])
-
-
-def test_offer_reads_back():
-    """Our own client understands our own server."""
-    reply = compose_ehlo_reply("mx.example.test", offered_extensions(1000))
-    lines = format_reply(reply).rstrip().split(b"\r\n")
-
-    assert parse_ehlo_reply(parse_reply(lines)) == {
-        "PIPELINING": "",
-        "SIZE": "1000",
-        "ENHANCEDSTATUSCODES": "",
-        "8BITMIME": "",
-        "SMTPUTF8": "",
-    }
 
 
 def test_first_line_is_a_name():

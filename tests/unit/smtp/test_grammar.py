@@ -1,10 +1,14 @@
 """Arguments of HELO, MAIL and RCPT."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mta.delivery import Notify
 from mta.smtp.grammar import BadArgument, parse_helo, parse_mail, parse_rcpt
+from mta.smtp.parameters import DeliverBy
 
 
 def code_of(parse, *arguments, **options):
@@ -155,7 +159,13 @@ def test_rcpt_of_no_known_shape(argument):
         b"SIZE=" + b"9" * 21,
         b"SIZE=1 SIZE=1",
         b"BODY",
-        b"BODY=BINARYMIME",
+        b"BODY=9BIT",
+        b"RET=ALL",
+        b"ENVID=+0A",
+        b"REQUIRETLS=1",
+        b"HOLDFOR=0",
+        b"HOLDFOR=1 HOLDUNTIL=2030-01-01T00:00:00Z",
+        b"BY=0;R",
         b"BODY=7BIT BODY=8BITMIME",
         b"SMTPUTF8=YES",
         b"=1",
@@ -168,15 +178,53 @@ def test_bad_parameters(parameters):
     assert code_of(parse_mail, b"FROM:<> " + parameters) == 501
 
 
-@pytest.mark.parametrize("parameter", [b"RET=HDRS", b"AUTH=<>", b"X-NEW"])
+@pytest.mark.parametrize(
+    "parameter", [b"RET=HDRS", b"AUTH=<>", b"BODY=BINARYMIME", b"X-NEW"]
+)
 def test_unknown_parameter_of_mail(parameter):
     """RFC 5321 §4.1.1.11: what was not offered is 555."""
-    assert code_of(parse_mail, b"FROM:<> " + parameter) == 555
+    few = {"SIZE", "8BITMIME"}
+    assert code_of(parse_mail, b"FROM:<> " + parameter, extensions=few) == 555
 
 
-def test_unknown_parameter_of_rcpt():
-    """We offer no extension that has one."""
-    assert code_of(parse_rcpt, b"TO:<ada@example.test> NOTIFY=NEVER") == 555
+@pytest.mark.parametrize("parameter", [b"NOTIFY=NEVER", b"SIZE=1"])
+def test_unknown_parameter_of_rcpt(parameter):
+    """Nor are those of MAIL known here."""
+    argument = b"TO:<ada@example.test> " + parameter
+    assert code_of(parse_rcpt, argument, extensions={"SIZE"}) == 555
+
+
+def test_everything_a_sender_may_ask_for():
+    """Each parameter comes out as a value."""
+    mail = parse_mail(
+        b"FROM:<> RET=hdrs ENVID=QQ+2B1 REQUIRETLS HOLDFOR=60 BY=120;R"
+        b" AUTH=ada+40a.test"
+    )
+
+    assert (mail.ret, mail.envid, mail.require_tls) == ("HDRS", "QQ+1", True)
+    assert mail.hold_for == timedelta(minutes=1)
+    assert mail.by == DeliverBy(120, "R")
+    assert mail.auth == "ada@a.test"
+
+
+def test_what_is_asked_for_one_recipient():
+    """And nothing of it stands in the address."""
+    rcpt = parse_rcpt(
+        b"TO:<bob@b.test> NOTIFY=DELAY,success ORCPT=rfc822;bob+2Bx@b.test"
+    )
+
+    assert rcpt.notify == {Notify.SUCCESS, Notify.DELAY}
+    assert rcpt.orcpt == "rfc822;bob+x@b.test"
+
+
+def test_an_original_recipient_beyond_ascii():
+    """RFC 6533 §3: as it is with SMTPUTF8, escaped without."""
+    plain = "TO:<bob@b.test> ORCPT=utf-8;zoë@b.test".encode()
+    escaped = rb"TO:<bob@b.test> ORCPT=utf-8;zo\x{EB}@b.test"
+
+    assert parse_rcpt(plain, smtputf8=True).orcpt == "utf-8;zoë@b.test"
+    assert parse_rcpt(escaped).orcpt == "utf-8;zoë@b.test"
+    assert code_of(parse_rcpt, plain) == 501
 
 
 def test_address_beyond_ascii_needs_smtputf8():

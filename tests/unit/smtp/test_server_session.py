@@ -3,7 +3,7 @@
 import pytest
 
 from mta.reply import make_reply
-from mta.smtp import server
+from mta.smtp import content
 from mta.smtp.events import (
     ContentChunk,
     ContentEnded,
@@ -78,7 +78,7 @@ def test_content_streams():
 
 def test_endless_content_is_cut(monkeypatch):
     """Reading on past the limit is a courtesy, and has a limit too."""
-    monkeypatch.setattr(server, "MAX_DROPPED", 500)
+    monkeypatch.setattr(content, "MAX_DROPPED", 500)
     session = in_content(max_size=100)
     session.receive(b"x" * 101)
     assert session.next_event() == TransactionReset()

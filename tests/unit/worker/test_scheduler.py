@@ -1,12 +1,13 @@
 """A tick's order, what it does how often, and what a fault in it leaves."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import SimpleNamespace
 
 import pytest
 
 from mta.config.zones import Config
+from mta.delivery import DeliveryState
 from mta.errors import StoreUnavailable
 from mta.worker.scheduler import SOON_S, TICK_S, Scheduler
 
@@ -193,6 +194,26 @@ def test_measuring_a_long_queue_is_done_less_often(scheduler, recorder, clock):
         clock.at_s += 1.0
 
     assert recorder.done.count("measure") == 1
+
+
+def test_the_doors_learn_what_waits_and_when_it_is_counted_again(
+    scheduler, recorder, clock
+):
+    """What is being sent waits no more; a count holds until the next one."""
+    told = []
+
+    def count_live():
+        clock.at_s += 0.5
+        return dict.fromkeys(DeliveryState, 1) | {DeliveryState.DEFERRED: 5}
+
+    recorder.count_live = count_live
+    recorder.tell = lambda waiting, *, again_in: told.append((waiting, again_in))
+    scheduler.vitals = recorder
+
+    scheduler.tick()
+
+    # queued, deferred, in doubt, held; a half second is a hundredth of fifty.
+    assert told == [(8, timedelta(seconds=15 + 50 - 0.5))]
 
 
 def test_the_leader_ticks_every_second(scheduler, recorder):
