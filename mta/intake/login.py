@@ -150,11 +150,14 @@ class Logins:
         self._failed.forgive(name)
         return user
 
-    def may_send(self, username: str, reverse_path: str) -> Reply | None:
+    def may_send(
+        self, username: str, reverse_path: str, *, is_vouched: bool = False
+    ) -> Reply | None:
         """Whether a user may send from a reverse path; None is yes.
 
         Args:
             reverse_path: Normalized; the null path ``""`` is anybody's.
+            is_vouched: Somebody whom we believe said who it is (XCLIENT).
 
         Raises:
             StoreUnavailable: Nobody knows.
@@ -162,7 +165,7 @@ class Logins:
         user = self._find(username)
         if user is None:
             # One of the web service's; or of ours, and removed meanwhile.
-            return None if self._http is not None else CLOSED
+            return None if is_vouched or self._http is not None else CLOSED
         if user.is_disabled:
             return CLOSED
         return None if user.may_send_from(reverse_path) else NOT_FROM

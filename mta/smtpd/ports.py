@@ -84,8 +84,14 @@ class Logins(Protocol):
             Rejected: It is somebody else, or there were too many failures.
         """
 
-    def may_send(self, username: str, reverse_path: str) -> Reply | None:
-        """Whether the user may send from there; None is yes."""
+    def may_send(
+        self, username: str, reverse_path: str, *, is_vouched: bool = False
+    ) -> Reply | None:
+        """Whether the user may send from there; None is yes.
+
+        Args:
+            is_vouched: Somebody whom we believe said who it is (XCLIENT).
+        """
 
     def reserve(self, username: str, recipients: int) -> Reply | None:
         """Count a message against the user's quota; None: there is room for it."""

@@ -62,6 +62,7 @@ class Reception:
         self._submission: Submission | None = None
         self._refusal: Reply | None = None
         self._reverse_path = ""
+        self._is_vouched = False  # its login is somebody else's word
         self._reserved = 0  # recipients, of the user's quota
         self._reserved_at = service.now()
 
@@ -98,6 +99,7 @@ class Reception:
             case ClientDeclared(facts):
                 self._client = _told(Client(origin=self._client.origin), facts)
                 self._forwarded = self._client
+                self._is_vouched = True
                 session.answer()
             case OriginDeclared(facts):
                 self._forwarded = _told(self._client, facts)
@@ -134,6 +136,7 @@ class Reception:
         if isinstance(user, Reply):
             self._session.answer(user)
         else:
+            self._is_vouched = False
             log.info("login session=%s user=%r origin=%s", self._id, user, self.origin)
             self._session.answer_login(user)
 
@@ -155,7 +158,8 @@ class Reception:
         guards, user = self._guards, self._session.user
         refusal = guards.pressure() if guards.pressure else None
         if refusal is None and user and guards.logins is not None:
-            refusal = self._try(partial(guards.logins.may_send, user, reverse_path))
+            step = partial(guards.logins.may_send, user, reverse_path)
+            refusal = self._try(partial(step, is_vouched=self._is_vouched))
         if refusal is not None:
             self._log_refusal(refusal, f"user={user}" if user else "")
         return refusal

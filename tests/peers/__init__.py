@@ -1,0 +1,1 @@
+"""Programs that others wrote, as clients of ours, and as the next hop."""
