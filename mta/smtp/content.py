@@ -1,7 +1,7 @@
 """The content of one message on its way in, by DATA or by BDAT.
 
 Content that is refused is read to its end all the same: of DATA the client would not
-hear why before, and of BDAT not one octet may be taken for a command (RFC 3030 §4.2).
+hear why before, and of BDAT not one octet may be taken for a command (RFC 3030 §2).
 """
 
 from typing import Final
@@ -89,6 +89,8 @@ class Incoming:
             return b""
         if self._check is not None:
             self._check.feed(content)
+            if self.is_complete and self.is_last:
+                self._check.close()
             if self._check.has_stray:
                 self.refuse(phrases.STRAY_LINE_END)
                 return b""

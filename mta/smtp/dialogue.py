@@ -94,8 +94,8 @@ class Dialogue(ABC):
         """Do what a command line says."""
 
     @abstractmethod
-    def _misread(self, fault: LineFault) -> None:
-        """A line came that is none, and was refused."""
+    def _misread(self, fault: LineFault) -> bytes:
+        """A line came that is none; what to say to it."""
 
     @abstractmethod
     def _take_content(self, incoming: Incoming) -> None:
@@ -114,10 +114,9 @@ class Dialogue(ABC):
             return False
         self.lines_read += 1
         if isinstance(line, LineFault):
-            self._refuse(phrases.LINE_FAULTS[line])
+            self._refuse(self._misread(line))
             if line is LineFault.BARE_LF:
                 self._end()
-            self._misread(line)
         else:
             self._obey(line)
         return True

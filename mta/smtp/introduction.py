@@ -1,8 +1,8 @@
 """Who the client is: its name, its encryption, its login, and whom it speaks for.
 
-Each of them makes the session another one, so none may come in the middle of a
-transaction, and STARTTLS, AUTH and XCLIENT must be the last of what came in one go:
-input that was there before belongs to nobody (CVE-2011-0411).
+Each of them makes the session another one: EHLO and STARTTLS end a transaction, AUTH
+and XCLIENT may not come within one. STARTTLS, AUTH and XCLIENT must be the last of what
+came in one go: input that was there before belongs to nobody (CVE-2011-0411).
 
 RFC 5321 §4.1.1.1, RFC 2033 §4.1 (LHLO), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
 """
@@ -131,8 +131,11 @@ class Introduction(Dialogue):
             case _:
                 self._ask(turn)
 
-    def _misread(self, fault: LineFault) -> None:
-        self._login = None
+    def _misread(self, fault: LineFault) -> bytes:
+        login, self._login = self._login, None
+        if login is not None and fault is LineFault.TOO_LONG:
+            return phrases.RESPONSE_TOO_LONG  # RFC 4954 §6
+        return phrases.LINE_FAULTS[fault]
 
     def _forget(self) -> None:
         """Start anew, as if the client had just come; also what it sent is dropped."""

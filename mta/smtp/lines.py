@@ -227,6 +227,10 @@ class LineEndCheck:
         if data.count(b"\r") - self._ends_in_cr != pairs:
             self.has_stray = True
 
+    def close(self) -> None:
+        """There is no more content: a CR at its end is alone."""
+        self.has_stray = self.has_stray or self._ends_in_cr
+
 
 def _length_of_partial_end(block: bytes) -> int:
     """Count the octets at the end of ``block`` that may begin an end of data."""

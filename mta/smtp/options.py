@@ -17,6 +17,9 @@ from mta.reply import format_reply, make_reply
 from mta.smtp.extensions import Extension, compose_ehlo_reply
 from mta.smtp.xclient import XCLIENT_NAMES, XFORWARD_NAMES
 
+# One that is not offered without the other: RFC 6531 §3.1, RFC 3030 §3.
+_NEEDS = {"SMTPUTF8": "8BITMIME", "BINARYMIME": "CHUNKING"}
+
 DEFAULT_BANNER = "ESMTP ready"
 
 
@@ -62,7 +65,8 @@ class SessionOptions:
 
     def takes_login(self, *, is_tls: bool) -> bool:
         """Whether passwords may be sent now (RFC 4954 §4: not in clear)."""
-        return bool(self.mechanisms) and (is_tls or self.allows_clear_login)
+        may_be_clear = self.allows_clear_login and not self.requires_tls
+        return bool(self.mechanisms) and (is_tls or may_be_clear)
 
 
 def greet(options: SessionOptions) -> bytes:
@@ -87,7 +91,10 @@ def offered(
         now: For FUTURERELEASE; None: it is not offered.
     """
     rows = _offer(options, is_tls=is_tls, is_known=is_known, now=now)
-    return tuple(row for row in rows if row.keyword not in options.hidden)
+    hidden = options.hidden | {
+        needing for needing, needed in _NEEDS.items() if needed in options.hidden
+    }
+    return tuple(row for row in rows if row.keyword not in hidden)
 
 
 def answer_ehlo(options: SessionOptions, extensions: tuple[Extension, ...]) -> bytes:
@@ -104,8 +111,7 @@ def _offer(
     yield Extension("8BITMIME")
     yield Extension("SMTPUTF8")
     yield Extension("CHUNKING")
-    if "CHUNKING" not in options.hidden:
-        yield Extension("BINARYMIME")
+    yield Extension("BINARYMIME")
     yield Extension("DSN")
     yield Extension("DELIVERBY")
     if now is not None and options.max_hold:

@@ -51,6 +51,7 @@ HAS_TLS = _wire(503, "5.5.1", "TLS is on already")
 LOGIN_FIRST = _wire(530, "5.7.0", "Authentication required")
 ENCRYPT_FIRST = _wire(538, "5.7.11", "Encryption required for authentication")
 HAS_LOGIN = _wire(503, "5.5.1", "Authenticated already")
+RESPONSE_TOO_LONG = _wire(500, "5.5.6", "Authentication response too long")
 NO_LOGIN_NOW = _wire(503, "5.5.1", "A transaction is open")
 NO_SUCH_MECHANISM = _wire(504, "5.5.4", "Mechanism not supported")
 LOGIN_CANCELLED = _wire(501, "5.7.0", "Authentication cancelled")
@@ -58,6 +59,8 @@ EHLO_FIRST = _wire(503, "5.5.1", "Send EHLO first")
 LHLO_FIRST = _wire(503, "5.5.1", "Send LHLO first")
 NESTED_MAIL = _wire(503, "5.5.1", "A transaction is open already")
 MAIL_FIRST = _wire(503, "5.5.1", "Send MAIL first")
+RCPT_TOO_LATE = _wire(503, "5.5.1", "The message is on its way already")
+NOBODY_TO_DELIVER_TO = _wire(503, "5.5.1", "No valid recipients")
 NO_RECIPIENTS = _wire(554, "5.5.1", "No valid recipients")
 
 TOO_MANY_UNKNOWN = _wire(421, "4.7.0", "Too many unknown commands")
@@ -85,7 +88,7 @@ FATAL_VERBS = dict.fromkeys(
 
 
 def chunk_taken(length: int) -> bytes:
-    """Answer a BDAT that is not the last (RFC 3030 §4.2)."""
+    """Answer a BDAT that is not the last (RFC 3030 §2)."""
     return _wire(250, "2.0.0", f"{length} octets received")
 
 

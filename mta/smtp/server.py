@@ -42,6 +42,11 @@ from mta.smtp.introduction import Introduction
 from mta.smtp.options import SessionOptions
 from mta.smtp.transaction import MAX_REFUSED_RECIPIENTS, SessionFacts, Transaction
 
+_OTHER_INPUT_FOLLOWS = frozenset({b"AUTH", b"BDAT", b"DATA", b"XCLIENT"})
+# Where TLS is required: these are taken before it, or have more to say to that.
+_BEFORE_TLS = frozenset(
+    b"EHLO HELO LHLO NOOP QUIT STARTTLS AUTH RCPT DATA BDAT".split()
+)
 _COUNTED_REFUSALS = frozenset({501, 555})
 
 
@@ -161,7 +166,9 @@ class ServerSession(Introduction):
         verb = verb.upper()
         handler = _HANDLERS.get(verb)
         if verb in self._disabled:
-            self._refuse_content(phrases.NOT_IMPLEMENTED)
+            self._refuse_unread(verb, phrases.NOT_IMPLEMENTED)
+        elif self._wants_tls_first(verb):
+            self._refuse_unread(verb, phrases.TLS_FIRST)
         elif handler is not None:
             handler(self, argument)
         elif verb in phrases.REFUSED_VERBS:
@@ -170,6 +177,19 @@ class ServerSession(Introduction):
             self._end(phrases.FATAL_VERBS[verb])
         else:
             self._refuse_unknown()
+
+    def _refuse_unread(self, verb: bytes, said: bytes) -> None:
+        """Refuse a command whatever it says; what follows some is no command."""
+        if verb in _OTHER_INPUT_FOLLOWS:
+            self._refuse_content(said)
+        else:
+            self._refuse(said)
+
+    def _wants_tls_first(self, verb: bytes) -> bool:
+        """RFC 3207 §4: what is not taken before TLS, where TLS is required."""
+        if self.is_tls or not self._options.requires_tls:
+            return False
+        return verb in _HANDLERS and verb not in _BEFORE_TLS
 
     def _on_mail(self, argument: bytes) -> None:
         refusal = self._why_no_mail()
@@ -190,8 +210,6 @@ class ServerSession(Introduction):
             return self._greet_first()
         if self._transaction is not None:
             return phrases.NESTED_MAIL
-        if self._options.requires_tls and not self.is_tls:
-            return phrases.TLS_FIRST
         if self._options.requires_login and not self.user:
             return phrases.LOGIN_FIRST
         return b""
@@ -200,6 +218,10 @@ class ServerSession(Introduction):
         transaction = self._transaction
         if transaction is None:
             self._refuse(self._out_of_sequence())
+            return
+        incoming = transaction.incoming
+        if incoming is not None and not incoming.is_refused:
+            self._refuse(phrases.RCPT_TOO_LATE)
             return
         try:
             recipient, self._notice = transaction.parse_recipient(argument)
@@ -217,7 +239,7 @@ class ServerSession(Introduction):
         elif transaction.is_binary or transaction.incoming is not None:
             self._refuse_content(phrases.BDAT_ONLY)
         elif not transaction.has_recipients:
-            self._refuse_content(phrases.NO_RECIPIENTS)
+            self._refuse_content(self._no_recipients())
         else:
             self._chunk = None
             self._ask(transaction.start_content(self._facts()))
@@ -229,20 +251,21 @@ class ServerSession(Introduction):
             self._refuse_content(phrases.BAD_CHUNK)
         elif transaction is None:
             self._skip_chunk(chunk, self._out_of_sequence())
+        elif not transaction.has_recipients:
+            transaction.incoming = self._skip_chunk(chunk, self._no_recipients())
         elif transaction.incoming is not None:
             if transaction.incoming.is_refused:
                 transaction.incoming.refuse(phrases.CHUNK_FAILED)
             self._read_chunk(transaction.incoming, *chunk)
-        elif not transaction.has_recipients:
-            self._skip_chunk(chunk, phrases.NO_RECIPIENTS)
         else:
             self._chunk = chunk
             self._ask(transaction.start_content(self._facts()))
 
-    def _skip_chunk(self, chunk: tuple[int, bool], said: bytes) -> None:
+    def _skip_chunk(self, chunk: tuple[int, bool], said: bytes) -> Incoming:
         skipped = Incoming(self._options, has_lines=False)
         skipped.refuse(said)
         self._read_chunk(skipped, chunk[0], False)
+        return skipped
 
     def _read_chunk(self, incoming: Incoming, length: int, is_last: bool) -> None:
         was_refused = incoming.is_refused
@@ -284,7 +307,14 @@ class ServerSession(Introduction):
             is_lmtp=self._options.is_lmtp,
         )
 
+    def _no_recipients(self) -> bytes:
+        # RFC 2033 §4.2 has another code for it than RFC 5321.
+        is_lmtp = self._options.is_lmtp
+        return phrases.NOBODY_TO_DELIVER_TO if is_lmtp else phrases.NO_RECIPIENTS
+
     def _out_of_sequence(self) -> bytes:
+        if self.helo and self._options.requires_tls and not self.is_tls:
+            return phrases.TLS_FIRST
         return phrases.MAIL_FIRST if self.helo else self._greet_first()
 
     def _takes_nothing(self, argument: bytes) -> bool:

@@ -97,12 +97,13 @@ class Reception:
             case LoginReceived():
                 self._log_in(event)
             case ClientDeclared(facts):
-                self._client = _told(Client(origin=self._client.origin), facts)
+                client = Client(origin=self._client.origin, tls=self._client.tls)
+                self._client = _told(client, facts)
                 self._forwarded = self._client
                 self._is_vouched = True
                 session.answer()
             case OriginDeclared(facts):
-                self._forwarded = _told(self._client, facts)
+                self._forwarded = _told(self._forwarded, facts)
                 session.answer()
 
     def abort(self) -> None:
@@ -111,6 +112,7 @@ class Reception:
         if submission is not None:
             self._try(submission.abort)
         self._give_back()
+        self._forwarded = self._client  # XFORWARD is for one transaction
 
     def note_tls(self, tls: str) -> None:
         """The session is encrypted from now on."""
@@ -232,6 +234,7 @@ class Reception:
             self._give_back()
             return accepted
         self._reserved = 0
+        self._forwarded = self._client
         log.debug("accepted id=%s session=%s bytes=%d", accepted.id, self._id, size)
         return make_reply(250, "2.0.0", f"Message queued as {accepted.id}")
 

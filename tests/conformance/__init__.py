@@ -1,0 +1,1 @@
+"""Our server's dialogue against the letter of the RFCs, over real sockets."""
