@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --use-pep517
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast check fmt bench chaos proof docs lock clean
+.PHONY: help run demo test test-fast check fmt bench chaos fuzz proof proof-smtp soak docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +42,22 @@ bench: $(VENV)/run.stamp ## Measure acceptance and delivery on this machine
 chaos: $(VENV)/dev.stamp ## 5,000 messages while everything is killed in turn: what is lost, what came twice
 	@$(BIN)/python -m tests.proof.chaos
 
+fuzz: $(VENV)/dev.stamp ## Hostile input for every parser and the server's state machine: a night
+	@$(BIN)/python -m tests.fuzz.run
+
 proof: $(VENV)/dev.stamp ## Limits with 2, 8 and 32 workers, fairness, a million deferred: half an hour
 	@for n in 2 8 32; do $(BIN)/python -m tests.proof.limits --workers $$n || exit 1; done
 	@$(BIN)/python -m tests.proof.limits --workers 8 --stop-redis
 	@$(BIN)/python -m tests.proof.campaign
 	@$(BIN)/python -m tests.proof.million
+
+proof-smtp: $(VENV)/dev.stamp ## 2,000 idle clients, a message of 1 GiB, Postfix as a peer (as root): ten minutes
+	@$(BIN)/python -m tests.proof.idle
+	@$(BIN)/python -m tests.proof.large
+	@$(BIN)/python -m tests.proof.listener
+
+soak: $(VENV)/dev.stamp ## 200,000 messages in a row: does the memory of any process grow? Half an hour
+	@$(BIN)/python -m tests.proof.soak
 
 docs: $(VENV)/dev.stamp ## Check that every link and named file in the docs exists
 	@$(BIN)/pytest tests/unit/test_docs.py

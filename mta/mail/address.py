@@ -69,7 +69,7 @@ def normalize_address(text: str) -> str:
     domain = domain.strip()
     domain = normalize_domain(domain) if local.isascii() else _as_unicode(domain)
     if " " in local and not (local.startswith('"') and local.endswith('"')):
-        escaped = local.strip().replace("\\", "\\\\").replace('"', '\\"')
+        escaped = local.strip(" ").replace("\\", "\\\\").replace('"', '\\"')
         local = f'"{escaped}"' if " " in escaped else escaped
     return f"{local}@{domain}"
 

@@ -56,6 +56,9 @@ def make_multipart(
     return Part(header, b"".join([*pieces, delimiter, b"--\r\n"]))
 
 
+_LONG_END = re.compile(rb"^(.{74,75})(=20|=09)$", re.MULTILINE)
+
+
 def encode_body(content: bytes, transfer_encoding: str) -> bytes:
     """Encode a body.
 
@@ -67,8 +70,10 @@ def encode_body(content: bytes, transfer_encoding: str) -> bytes:
         return encodebytes(content).replace(b"\n", b"\r\n")
     if transfer_encoding == "quoted-printable":
         # It ends soft breaks like the first line, and with LF if there is only one.
-        encoded = b2a_qp(content, istext=True)
-        return encoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        encoded = b2a_qp(content, istext=True).replace(b"\r\n", b"\n")
+        # It does not count what a blank at a line's end becomes (RFC 2045 §6.7).
+        encoded = _LONG_END.sub(rb"\1=\n\2", encoded)
+        return encoded.replace(b"\n", b"\r\n")
     return content
 
 

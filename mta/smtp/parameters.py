@@ -26,6 +26,7 @@ from mta.smtp.xtext import (
     decode_utf8_addr_unitext,
     decode_utf8_addr_xtext,
     decode_xtext,
+    encode_utf8_addr_xtext,
 )
 
 # Characters, as they are written.
@@ -128,6 +129,9 @@ def parse_orcpt(value: str, *, smtputf8: bool) -> str:
         address = decode(encoded)
     except ValueError:
         raise ValueError("ORCPT has an address that is badly encoded") from None
+    # It goes on to the next hop in ASCII, where it must not be longer either.
+    if len(f"{addr_type};{encode_utf8_addr_xtext(address)}") > MAX_ORCPT:
+        raise ValueError(f"ORCPT takes {MAX_ORCPT} characters at most")
     return f"{addr_type};{_visible(address, 'ORCPT')}"
 
 

@@ -42,7 +42,7 @@ from mta.smtp.introduction import Introduction
 from mta.smtp.options import SessionOptions
 from mta.smtp.transaction import MAX_REFUSED_RECIPIENTS, SessionFacts, Transaction
 
-_OTHER_INPUT_FOLLOWS = frozenset({b"AUTH", b"BDAT", b"DATA", b"XCLIENT"})
+_OTHER_INPUT_FOLLOWS = frozenset(b"AUTH BDAT DATA STARTTLS XCLIENT".split())
 # Where TLS is required: these are taken before it, or have more to say to that.
 _BEFORE_TLS = frozenset(
     b"EHLO HELO LHLO NOOP QUIT STARTTLS AUTH RCPT DATA BDAT".split()
@@ -84,6 +84,9 @@ class ServerSession(Introduction):
         """
         question = self._take_question()
         said = None if reply is None else phrases.format_answer(reply)
+        if reply is not None and reply.code == 421:
+            self._end(said or b"")
+            return
         is_no = reply is not None and (reply.is_transient or reply.is_permanent)
         match question:
             case MailReceived():
@@ -97,8 +100,6 @@ class ServerSession(Introduction):
                 self._transaction = None
             case _:
                 self._answer_introduction(question, said, is_no)
-        if reply is not None and reply.code == 421:
-            self._end()
 
     def _answer_mail(self, said: bytes, is_no: bool) -> None:
         if is_no:
@@ -219,8 +220,7 @@ class ServerSession(Introduction):
         if transaction is None:
             self._refuse(self._out_of_sequence())
             return
-        incoming = transaction.incoming
-        if incoming is not None and not incoming.is_refused:
+        if transaction.incoming is not None:  # its content is on its way
             self._refuse(phrases.RCPT_TOO_LATE)
             return
         try:
@@ -252,7 +252,10 @@ class ServerSession(Introduction):
         elif transaction is None:
             self._skip_chunk(chunk, self._out_of_sequence())
         elif not transaction.has_recipients:
-            transaction.incoming = self._skip_chunk(chunk, self._no_recipients())
+            transaction.has_failed = True
+            self._skip_chunk(chunk, self._no_recipients())
+        elif transaction.has_failed:
+            self._skip_chunk(chunk, phrases.CHUNK_FAILED)
         elif transaction.incoming is not None:
             if transaction.incoming.is_refused:
                 transaction.incoming.refuse(phrases.CHUNK_FAILED)
@@ -261,11 +264,10 @@ class ServerSession(Introduction):
             self._chunk = chunk
             self._ask(transaction.start_content(self._facts()))
 
-    def _skip_chunk(self, chunk: tuple[int, bool], said: bytes) -> Incoming:
+    def _skip_chunk(self, chunk: tuple[int, bool], said: bytes) -> None:
         skipped = Incoming(self._options, has_lines=False)
         skipped.refuse(said)
         self._read_chunk(skipped, chunk[0], False)
-        return skipped
 
     def _read_chunk(self, incoming: Incoming, length: int, is_last: bool) -> None:
         was_refused = incoming.is_refused

@@ -54,8 +54,8 @@ class Transaction:
         mail: Its reverse path is normalized; "" is the null reverse path.
         accepted: RCPT commands that were answered with yes.
         refused: RCPT commands that were not.
-        incoming: Its content, once DATA or BDAT came; of a BDAT that was refused,
-            too, because then all others are, until RSET.
+        incoming: Its content, once DATA or BDAT came.
+        has_failed: A BDAT came too early; all others are refused, until RSET.
 
     Raises:
         BadArgument: It is none we take; 552 if the announced size is over the limit.
@@ -85,6 +85,7 @@ class Transaction:
         self.accepted = 0
         self.refused = 0
         self.incoming: Incoming | None = None
+        self.has_failed = False
         self._options = options
         self._extensions = extensions
         self._recipients: dict[str, tuple[str, Notice]] = {}

@@ -142,7 +142,9 @@ def test_a_binary_message_is_stored_as_lines(intake, db):
     accepted = take(intake, BINARY, is_binary=True)
 
     message = Messages(db).find(accepted.id)
-    body = b"".join(Spool(db, SPOOL_BUCKET).read(message.body.file_id, message.body.size))
+    body = b"".join(
+        Spool(db, SPOOL_BUCKET).read(message.body.file_id, message.body.size)
+    )
     assert b"Content-Transfer-Encoding: base64\r\n" in message.header
     assert b64decode(body) == bytes(range(256))
 
