@@ -78,11 +78,11 @@ def test_whose_time_has_come_waits_in_the_order_of_priority(
     broker, notes, start_worker
 ):
     """Not before all others, because it was with a worker already."""
-    worker_due = utc_now() + timedelta(seconds=1)
     start_worker(slots=1)
-    broker.publish("late1", "late2", "late3", eta=worker_due)
+    due_at = utc_now() + timedelta(seconds=3)
+    broker.publish("late1", "late2", "late3", eta=due_at)
     eventually(lambda: broker.waiting() == 0)
-    broker.publish("long 2")
+    broker.publish("long 6")
     notes.next("started")
     eventually(lambda: broker.waiting() == 3)
     broker.publish("urgent", priority=PRIORITY_HIGH)
