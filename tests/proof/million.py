@@ -243,7 +243,7 @@ class Filler:
             tenant=tenant,
         )
         writer.close(uploaded_at=now, filename=message.id, metadata={"created": now})
-        self._messages.insert(self._messages.encode(message, recipients))
+        self._messages.insert(self._messages.encode(message, recipients, now=now))
         # From here on nobody else writes the rows.
         self._messages.mark_expanded(message.id)
         return message
