@@ -59,7 +59,8 @@ def maintenance_command(*, log_level: str) -> tuple[str, ...]:
 def flower_command(host: str, port: int) -> tuple[str, ...]:
     """Celery's task dashboard. Its login comes in FLOWER_BASIC_AUTH."""
     return (
-        *(*_CELERY, "flower", f"--address={host}", f"--port={port}"),
+        *(*_PYTHON, "-m", "mta.cli.run_flower"),
+        *(f"--address={host}", f"--port={port}"),
         # It would switch events on for every delivery, at half the throughput.
         "--enable_events=False",
         f"--max_tasks={_FLOWER_MAX_TASKS}",

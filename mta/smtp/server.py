@@ -223,6 +223,9 @@ class ServerSession(Introduction):
         if transaction.incoming is not None:  # its content is on its way
             self._refuse(phrases.RCPT_TOO_LATE)
             return
+        if transaction.has_failed:  # RFC 3030 §2: only RSET leads on
+            self._refuse(phrases.CHUNK_FAILED)
+            return
         try:
             recipient, self._notice = transaction.parse_recipient(argument)
         except BadArgument as bad:
@@ -251,11 +254,11 @@ class ServerSession(Introduction):
             self._refuse_content(phrases.BAD_CHUNK)
         elif transaction is None:
             self._skip_chunk(chunk, self._out_of_sequence())
+        elif transaction.has_failed:
+            self._skip_chunk(chunk, phrases.CHUNK_FAILED)
         elif not transaction.has_recipients:
             transaction.has_failed = True
             self._skip_chunk(chunk, self._no_recipients())
-        elif transaction.has_failed:
-            self._skip_chunk(chunk, phrases.CHUNK_FAILED)
         elif transaction.incoming is not None:
             if transaction.incoming.is_refused:
                 transaction.incoming.refuse(phrases.CHUNK_FAILED)

@@ -145,7 +145,7 @@ SMUGGLED = b"MAIL FROM:<eve@example.test>\r\nRCPT TO:<victim@example.test>\r\n"
         first
         BDAT 7 LAST
         QUIT!
-        RSET -> 550, 554, 554, 250
+        RSET -> 550, 554, 503, 250
         """,
     ),
     Case(
@@ -155,7 +155,7 @@ SMUGGLED = b"MAIL FROM:<eve@example.test>\r\nRCPT TO:<victim@example.test>\r\n"
         MAIL FROM:<ada@example.test> -> 250
         BDAT 7
         first -> 554 5.5.1
-        RCPT TO:<bob@example.test> -> 250
+        RCPT TO:<bob@example.test> -> 503 5.5.1
         BDAT 7 LAST
         later -> 503 5.5.1
         """,

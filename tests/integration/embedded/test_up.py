@@ -63,8 +63,8 @@ class Up:
         [pid] = [p["pid"] for p in self.ready()["processes"] if p["name"] == name]
         return pid
 
-    def pids(self) -> list[int]:
-        return [process["pid"] for process in self.ready()["processes"]]
+    def pids(self) -> dict[int, str]:
+        return {p["pid"]: p["name"] for p in self.ready()["processes"]}
 
     def close(self) -> None:
         """Whatever happened, leave nothing behind."""
@@ -73,10 +73,11 @@ class Up:
         self.log.close()
 
 
-def are_ended(pids: list[int]) -> bool:
-    """Wait for the end of processes that are not our children."""
+def alive(pids: dict[int, str]) -> list[str]:
+    """Wait for the end of processes that are not our children; who does not end?"""
     deadline = time.monotonic() + END_S
-    for pid in pids:
+    names = []
+    for pid, name in pids.items():
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -85,8 +86,8 @@ def are_ended(pids: list[int]) -> bool:
         ended, _, _ = select.select([descriptor], [], [], left)
         os.close(descriptor)
         if not ended:
-            return False
-    return True
+            names.append(name)
+    return names
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_up_starts_restarts_and_stops_everything(up):
     assert line.startswith("ready: SMTP 127.0.0.1:")
     assert rest == ""
     assert up.process.returncode == 0
-    assert are_ended(pids)
+    assert alive(pids) == []
     assert not up.ready_file.exists()
     names = [process["name"] for process in ready["processes"]]
     assert names == [
@@ -137,4 +138,4 @@ def test_nothing_outlives_a_killed_up(up):
 
     up.process.send_signal(signal.SIGKILL)
 
-    assert are_ended(pids)
+    assert alive(pids) == []
