@@ -21,7 +21,7 @@ demo: $(VENV)/run.stamp ## The same stack, finite: send some hundred messages, c
 	@exec $(BIN)/mta demo
 
 test: $(VENV)/dev.stamp ## Run the whole test suite on embedded services
-	@$(BIN)/pytest
+	@$(BIN)/python -m tests.run
 
 test-fast: $(VENV)/dev.stamp ## Run the tests that need no service
 	@$(BIN)/pytest tests/unit tests/dialogue

@@ -136,7 +136,16 @@ class AttemptFailed(MtaError):
             better.
         is_in_doubt: The final dot was sent and no reply to it was read: the
             recipient may have the message (RFC 1047).
+        site: Names those who were talked to: see ``mta.policy.measures.site_of``.
+        provider: Their name, if they are known as one.
+        pool_address: Our address, if it was chosen from a pool.
+        may_move: Another address of ours, or this one after a rest, may do better.
     """
+
+    site = ""
+    provider = ""
+    pool_address = ""
+    may_move = False
 
     def __init__(
         self,

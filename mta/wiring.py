@@ -10,13 +10,14 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from flask import Flask
 
 from mta.api.app import create_app
 from mta.api.aside import aside
+from mta.config.live import Live
 from mta.config.settings import Settings, limits_url
 from mta.config.zones import Config
 from mta.intake.accept import Intake
@@ -28,17 +29,12 @@ from mta.intake.pressure import PressureMonitor
 from mta.intake.route import Routing
 from mta.observe.memory import free_memory
 from mta.operate.look import Look
+from mta.operate.measures import Shaping
 from mta.operate.steer import Steer
 from mta.policy.fairness import choose_lane
 from mta.policy.logins import FailedLogins
 from mta.policy.routing import Router
-from mta.relay.connect import Connector
-from mta.relay.held import Endings
-from mta.relay.hosts import TargetFinder
-from mta.relay.pool import SessionPool
-from mta.relay.relay import Clockwork, Relay
-from mta.relay.resolver import Resolver
-from mta.relay.wire import Timeouts
+from mta.relay.sources import OTHERS
 from mta.store.census import Census
 from mta.store.clock import DatabaseClock
 from mta.store.deliveries import Deliveries
@@ -46,6 +42,7 @@ from mta.store.due import Due
 from mta.store.inbox import Inbox
 from mta.store.leader import Leadership
 from mta.store.limits import Limits
+from mta.store.measures import Measures
 from mta.store.messages import Messages
 from mta.store.mongo import SPOOL_BUCKET, Mongo, connect, ensure_indexes
 from mta.store.parking import ChooseLane, Parking
@@ -54,7 +51,9 @@ from mta.store.steering import Steering
 from mta.store.usage import Usage
 from mta.store.users import Users
 from mta.store.vitals import QueueVitals
+from mta.store.warmup import WarmupBook
 from mta.store.workers import Workers
+from mta.wiring_relay import build_relay
 from mta.worker.attempt import Attempts
 from mta.worker.celery import app
 from mta.worker.doorbell import MAINTENANCE_QUEUE, Doorbell
@@ -67,7 +66,10 @@ from mta.worker.outcome import Judge
 from mta.worker.register import Register
 from mta.worker.ringer import Ringer
 from mta.worker.scheduler import Scheduler
+from mta.worker.shaper import KNOWN_IN as MEASURES_KNOWN_IN
+from mta.worker.shaper import Shaper
 from mta.worker.sweep import Sweeper
+from mta.worker.waker import Waker
 from mta.worker.watch import Watch
 
 # Fairness needs no secrets: anybody may know whose turn it was.
@@ -104,34 +106,41 @@ def prepare_database(settings: Settings) -> None:
     open_clock(settings).adjust()
 
 
-def build_intake(settings: Settings, config: Config) -> Intake:
+def count_live_in(settings: Settings) -> Callable[[Collection[str]], dict[str, int]]:
+    """Counts the mail that is not finished in each of some zones, if there is any."""
+    return Census(open_database(settings)).count_live_in
+
+
+def build_intake(settings: Settings, config: Live[Config]) -> Intake:
     """What both doors hand their messages to."""
     db = open_database(settings)
     messages = Messages(db)
-    deliveries = Deliveries(db, lease=config.queue.lease)
+    deliveries = Deliveries(db, lease=config.current.queue.lease)
     return Intake(
         config=config,
         hostname=settings.hostname,
         ids=MessageIds(),
-        routing=Routing(config, Router(config)),
+        routing=config.derive(lambda said: Routing(said, Router(said))),
         spool=Spool(db, SPOOL_BUCKET),
         messages=messages,
         expander=Expander(
-            deliveries, messages, Doorbell(app, by="intake"), config.connections_of
+            deliveries,
+            messages,
+            Doorbell(app, by="intake"),
+            connections_in(config),
         ),
         now=open_clock(settings).now,
     )
 
 
-def build_logins(settings: Settings, config: Config) -> Logins:
+def build_logins(settings: Settings, config: Live[Config]) -> Logins:
     """Who may log in at the SMTP door."""
     db = open_database(settings)
-    url = config.users.http_auth
     return Logins(
         Users(db),
         FailedLogins(),
         usage=Usage(db),
-        http=HttpAuth(url) if url else None,
+        http=config.derive(_http_auth),
         aside=aside,
         now=open_clock(settings).now,
         monotonic=time.monotonic,
@@ -139,7 +148,11 @@ def build_logins(settings: Settings, config: Config) -> Logins:
     )
 
 
-def build_look(settings: Settings, config: Config) -> Look:
+def _http_auth(config: Config) -> HttpAuth | None:
+    return HttpAuth(config.users.http_auth) if config.users.http_auth else None
+
+
+def build_look(settings: Settings, config: Live[Config]) -> Look:
     """Read access for API, dashboard and command line."""
     db = open_database(settings)
     doorbell = Doorbell(app, by="nobody")
@@ -153,15 +166,36 @@ def build_look(settings: Settings, config: Config) -> Look:
     )
 
 
-def build_steer(settings: Settings, config: Config) -> Steer:
+def build_steer(settings: Settings, config: Live[Config]) -> Steer:
     """What operators do to deliveries."""
     db = open_database(settings)
     return Steer(
         steering=Steering(db),
         census=Census(db),
         messages=Messages(db),
-        keep_records=config.queue.keep_records,
+        keep_records=config.derive(lambda said: said.queue.keep_records),
         now=open_clock(settings).now,
+    )
+
+
+def build_shaping(settings: Settings, config: Live[Config]) -> Shaping:
+    """What is held back, for API and dashboard."""
+    db = open_database(settings)
+    now = open_clock(settings).now
+    deliveries = Deliveries(db, lease=config.current.queue.lease)
+    parking = Parking(db, deliveries, lane_chooser(config))
+
+    def wake() -> None:
+        for zone in config.current.zones:
+            parking.end_turns(zone, now(), now() + MEASURES_KNOWN_IN)
+
+    return Shaping(
+        config=config,
+        measures=Measures(db),
+        book=WarmupBook(db),
+        now=now,
+        others=OTHERS,
+        wake=wake,
     )
 
 
@@ -170,18 +204,18 @@ def build_inbox(settings: Settings) -> Inbox:
     return Inbox(open_database(settings))
 
 
-def build_pressure(settings: Settings, config: Config) -> PressureMonitor:
+def build_pressure(settings: Settings, config: Live[Config]) -> PressureMonitor:
     """What keeps a door from taking more mail than can be held; not started yet."""
     return PressureMonitor(
         QueueVitals(open_database(settings)),
-        config.pressure,
+        config.derive(lambda said: said.pressure),
         monotonic=time.monotonic,
         free_memory=free_memory,
     )
 
 
 def build_api(
-    settings: Settings, config: Config, pressure: PressureMonitor | None = None
+    settings: Settings, config: Live[Config], pressure: PressureMonitor | None = None
 ) -> Flask:
     """The HTTP API with the dashboard."""
     return create_app(
@@ -191,32 +225,44 @@ def build_api(
         intake=build_intake(settings, config),
         look=build_look(settings, config),
         steer=build_steer(settings, config),
+        shaping=build_shaping(settings, config),
         inbox=build_inbox(settings) if settings.sandbox else None,
         now=open_clock(settings).now,
     )
 
 
-def build_worker(settings: Settings, config: Config) -> Life:
+def build_worker(settings: Settings, config: Live[Config]) -> Life:
     """What a worker's deliveries are tried with, and what runs beside them."""
     db = open_database(settings)
-    deliveries = Deliveries(db, lease=config.queue.lease)
+    deliveries = Deliveries(db, lease=config.current.queue.lease)
     leases = Leases(deliveries)
     clock = open_clock(settings)
     limits = Limits(limits_url(settings))
+    parking = Parking(db, deliveries, lane_chooser(config))
     handover = HandOver(
         limits,
-        Parking(db, deliveries, lane_chooser(config)),
+        parking,
         Doorbell(app, by="worker"),
         clock.now,
     )
-    relay = build_relay(settings, config, limits, on_free=handover.ring_next)
+    shaper = Shaper(store=Measures(db), now=clock.now)
+    relay = build_relay(
+        settings,
+        config,
+        limits,
+        book=WarmupBook(db),
+        held_back=shaper,
+        on_free=handover.ring_next,
+        now=clock.now,
+    )
     owner = owner_name()
     attempts = Attempts(
         deliveries=deliveries,
-        judge=Judge(config),
+        judge=config.derive(Judge),
         library=Library(Messages(db), Spool(db, SPOOL_BUCKET)),
         leases=leases,
         relay=relay,
+        shaper=shaper,
         handover=handover,
         owner=owner,
         now=clock.now,
@@ -228,6 +274,8 @@ def build_worker(settings: Settings, config: Config) -> Life:
         limits=limits,
         relay=relay,
         handover=handover,
+        shaper=shaper,
+        waker=Waker(parking, handover, clock.now),
         clock=clock,
         register=Register(
             Workers(db),
@@ -240,72 +288,46 @@ def build_worker(settings: Settings, config: Config) -> Life:
     )
 
 
-def lane_chooser(config: Config) -> ChooseLane:
+def connections_in(config: Live[Config]) -> Callable[[str], int]:
+    """How many connections a zone has now."""
+
+    def connections_of(zone: str) -> int:
+        return config.current.connections_of(zone)
+
+    return connections_of
+
+
+def lane_chooser(config: Live[Config]) -> ChooseLane:
     """Draws whose turn it is, by the tenants' weights."""
 
     def choose(lanes: Sequence[str]) -> str:
+        said = config.current
         return choose_lane(
             lanes,
-            weight_of=config.tenant_weight,
-            floor=config.queue.transactional_share,
+            weight_of=said.tenant_weight,
+            floor=said.queue.transactional_share,
             draw=_lottery.random(),
         )
 
     return choose
 
 
-def build_relay(
-    settings: Settings,
-    config: Config,
-    limits: Limits,
-    *,
-    on_free: Callable[[Sequence[str]], None],
-) -> Relay:
-    """The outbound network.
-
-    Args:
-        on_free: Told of limits that have a slot again and are waited for.
-    """
-    timeouts = Timeouts()
-    dns = config.dns
-    resolver = Resolver(dns.nameservers, timeout=dns.timeout, cache_ttl=dns.cache_ttl)
-    ours = [address for zone in config.zones.values() for address in zone.addresses]
-    own_names = {settings.hostname, *(address.name for address in ours if address.name)}
-    return Relay(
-        config=config,
-        targets=TargetFinder(
-            names=resolver,
-            dns=dns,
-            shuffle=lambda records: random.sample(records, len(records)),
-            own_names=frozenset(name.lower() for name in own_names),
-            own_addresses=frozenset(address.address for address in ours),
-            sandbox=settings.sandbox,
-        ),
-        connector=Connector(hostname=settings.hostname, timeouts=timeouts),
-        limits=limits,
-        on_free=on_free,
-        pool=SessionPool(),
-        endings=Endings(),
-        clockwork=Clockwork(budget=timeouts.attempt),
-    )
-
-
-def build_sweeper(settings: Settings, config: Config) -> Sweeper:
+def build_sweeper(settings: Settings, config: Live[Config]) -> Sweeper:
     """What the maintenance worker deletes with."""
     db = open_database(settings)
     return Sweeper(
         messages=Messages(db),
         spool=Spool(db, SPOOL_BUCKET),
-        queue=config.queue,
+        queue=config.derive(lambda said: said.queue),
         now=open_clock(settings).now,
     )
 
 
-def build_scheduler(settings: Settings, config: Config) -> Scheduler:
+def build_scheduler(settings: Settings, config: Live[Config]) -> Scheduler:
     """One replica of the scheduler."""
     db = open_database(settings)
     messages = Messages(db)
-    deliveries = Deliveries(db, lease=config.queue.lease)
+    deliveries = Deliveries(db, lease=config.current.queue.lease)
     due = Due(db, grace=deliveries.grace)
     doorbell = Doorbell(app, by="scheduler")
     return Scheduler(
@@ -314,12 +336,17 @@ def build_scheduler(settings: Settings, config: Config) -> Scheduler:
         mender=Mender(
             due=due,
             parking=Parking(db, deliveries, lane_chooser(config)),
-            judge=Judge(config),
+            judge=config.derive(Judge),
         ),
         watch=Watch(due=due, workers=Workers(db), broker=doorbell, config=config),
         census=Census(db),
         messages=messages,
-        expander=Expander(deliveries, messages, doorbell, config.connections_of),
+        expander=Expander(
+            deliveries,
+            messages,
+            doorbell,
+            connections_in(config),
+        ),
         broker=doorbell,
         leadership=Leadership(db, role="scheduler", owner=owner_name()),
         prepare=lambda: prepare_database(settings),

@@ -10,14 +10,16 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from mta.api.guard import Guard
 from mta.api.health import health_routes
+from mta.api.measures import measure_routes
 from mta.api.message import message_routes
 from mta.api.parts import Parts
-from mta.api.ports import Intake, Look, Pressure, Steer
+from mta.api.ports import Intake, Look, Pressure, Shaping, Steer
 from mta.api.problems import install_problems
 from mta.api.queue import queue_routes
 from mta.api.send import send_routes
 from mta.api.steer import steer_routes
 from mta.api.v1 import v1_routes
+from mta.config.live import Live
 from mta.config.settings import Settings
 from mta.config.zones import Config
 from mta.dashboard.pages import dashboard_routes
@@ -26,11 +28,12 @@ from mta.dashboard.ports import InboxReader
 
 def create_app(  # noqa: PLR0913 - all that the door stands on
     *,
-    config: Config,
+    config: Live[Config],
     settings: Settings,
     intake: Intake,
     look: Look,
     steer: Steer,
+    shaping: Shaping,
     inbox: InboxReader | None,
     now: Callable[[], datetime],
     pressure: Pressure | None = None,
@@ -58,7 +61,7 @@ def create_app(  # noqa: PLR0913 - all that the door stands on
     )
     Guard(
         api_key=settings.api_key,
-        listens_on=config.api.host,
+        listens_on=config.current.api.host,
         own_names=(settings.hostname,),
     ).install(app)
     parts = Parts(
@@ -72,6 +75,7 @@ def create_app(  # noqa: PLR0913 - all that the door stands on
     for routes in (send_routes, message_routes, queue_routes, health_routes, v1_routes):
         app.register_blueprint(routes(parts))
     app.register_blueprint(steer_routes(steer))
+    app.register_blueprint(measure_routes(shaping))
     app.register_blueprint(dashboard_routes(look, inbox))
     return app
 

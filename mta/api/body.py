@@ -16,6 +16,8 @@ from werkzeug.exceptions import ClientDisconnected
 
 from mta.api.problems import Refused
 
+JSON = frozenset({"application/json"})
+
 BLOCK_BYTES = 64 * 1024
 MAX_JSON_BYTES = 64 << 20
 # JSON bodies held at once by one process; a streamed message holds one block.
@@ -120,6 +122,19 @@ def read_whole(request: Request, share: Share) -> bytes:
         share.take(len(block))
         blocks.append(block)
     return b"".join(blocks)
+
+
+def read_small_object(request: Request) -> dict[str, object]:
+    """A JSON object of a few fields.
+
+    Raises:
+        Refused: It is none, or too large.
+    """
+    require_media_type(request, JSON)
+    value = parse_json(b"".join(read_blocks(request, BLOCK_BYTES)))
+    if not isinstance(value, dict):
+        raise Refused(400, "The body must be a JSON object")
+    return value
 
 
 def parse_json(raw: bytes) -> object:

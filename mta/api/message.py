@@ -28,7 +28,7 @@ def message_routes(parts: Parts) -> Blueprint:
         view = look.find_message(message_id) if is_message_id(message_id) else None
         if view is None:
             raise Refused(404, UNKNOWN)
-        limit = parts.config.api.max_recipients
+        limit = parts.config.current.api.max_recipients
         deliveries = look.find_deliveries(message_id, limit=limit)
         recipients = [delivery.recipient for delivery in deliveries]
         return jsonify(

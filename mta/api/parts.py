@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mta.api.ports import Intake, Look, Pressure
+from mta.config.live import Live
 from mta.config.settings import Settings
 from mta.config.zones import Config
 
@@ -18,7 +19,7 @@ class Parts:
         pressure: None: we are never too busy.
     """
 
-    config: Config
+    config: Live[Config]
     settings: Settings
     intake: Intake
     look: Look

@@ -6,8 +6,10 @@ from typing import Protocol
 from mta.delivery import Delivery, DeliveryState
 from mta.mail.envelope import Envelope
 from mta.operate.look import Doubt, MessageView
+from mta.operate.measures import Wanted, WarmupStatus
 from mta.operate.pages import Place
 from mta.operate.steer import Order, Steered, SteeredMessage
+from mta.policy.measures import Measure
 from mta.reply import Reply
 
 
@@ -122,6 +124,20 @@ class Look(Protocol):
     ) -> Iterator[bytes] | None: ...
 
     def readiness(self) -> list[tuple[str, bool, str]]: ...
+
+
+class Shaping(Protocol):
+    """What is held back; see ``mta.operate.measures``."""
+
+    def in_force(self) -> list[Measure]: ...
+
+    def take(self, wanted: Wanted) -> Measure: ...
+
+    def clear(self, measure_id: str) -> Measure | None: ...
+
+    def pin(self, measure_id: str, *, is_pinned: bool) -> Measure | None: ...
+
+    def warmup(self) -> list[WarmupStatus]: ...
 
 
 class Steer(Protocol):

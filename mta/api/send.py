@@ -74,7 +74,7 @@ def send_routes(parts: Parts) -> Blueprint:
     def send_raw() -> Response:
         require_media_type(request, _MESSAGE)
         terms = read_terms(request, parts.now())
-        blocks = _not_empty(read_blocks(request, parts.config.api.max_size))
+        blocks = _not_empty(read_blocks(request, parts.config.current.api.max_size))
         envelope = _envelope(
             parts, terms, reverse_path="", recipients=(), from_header=True
         )
@@ -111,7 +111,7 @@ def _compose(parts: Parts, raw: bytes) -> tuple[Composed, Terms]:
     mail = parse_json(raw)
     if not isinstance(mail, dict):
         raise Refused(400, "The body must be a JSON object")
-    limits, now = parts.config.api, parts.now()
+    limits, now = parts.config.current.api, parts.now()
     terms, fields = take_terms(mail, now)
     composed = compose(
         mail,

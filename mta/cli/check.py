@@ -7,6 +7,7 @@ import click
 from mta.cli.certificates import check_certificates
 from mta.cli.options import config_option
 from mta.cli.process import load
+from mta.relay.binding import find_missing
 
 
 @click.command()
@@ -15,10 +16,14 @@ def check(config_path: Path | None) -> None:
     """Check zones.yaml and the environment.
 
     Prints every mistake with its place to stderr and exits 2, or says that all
-    is well. Looks at certificates, too.
+    is well. Looks at certificates, too, and warns of addresses in pools that this
+    machine does not have: another one may, which runs the zone's worker.
     """
-    _, config = load(config_path)
+    settings, config = load(config_path)
     check_certificates(config)
+    zones = [zone.name for zone in config.enabled_zones()]
+    for missing in () if settings.sandbox else find_missing(config, zones):
+        click.echo(f"warning: {missing}", err=True)
     counts = (
         _count(len(config.enabled_zones()), "zone"),
         _count(len(config.interfaces), "interface"),

@@ -29,10 +29,19 @@ COMMANDS: Mapping[str, Lazy] = {
     "up": Lazy("up", "up", "Run everything on this machine, databases included."),
     "send": Lazy("send", "send", "Submit a message; follow it with --wait."),
     "queue": Lazy("queue", "queue", "Look at what waits; hold, retry or cancel it."),
+    "measure": Lazy(
+        "measure", "measure", "See what is held back from whom, and why; change it."
+    ),
+    "warmup": Lazy("warmup", "warmup", "See how far new addresses are."),
     "user": Lazy("user", "user", "Say who may log in, send as whom, and how much."),
     "demo": Lazy("demo", "demo", "Send, foretell and check some hundred messages."),
     "inbox": Lazy("inbox", "inbox", "Read what the sandbox's MX took."),
     "check": Lazy("check", "check", "Check the configuration."),
+    "import": Lazy(
+        "import_config", "import_config", "Turn ZoneMTA's configuration into ours."
+    ),
+    "reload": Lazy("reload", "reload", "Take up zones.yaml anew while all runs on."),
+    "zone": Lazy("zone", "zone", "Move a zone's waiting mail to another zone."),
     "check-bounce": Lazy(
         "check_bounce", "check_bounce", "Say what we make of an SMTP reply."
     ),

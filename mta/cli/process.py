@@ -11,6 +11,7 @@ from typing import TypeVar
 from mta.config.load import load_config
 from mta.config.settings import Settings, load_settings
 from mta.config.zones import Config
+from mta.embedded.child import RELOADED_SUFFIX
 from mta.errors import ConfigError, MtaError, Problem
 from mta.observe.log import configure
 
@@ -74,6 +75,13 @@ def say_ready() -> None:
     marker = os.environ.get(READY_FILE)
     if marker:
         Path(marker).touch()
+
+
+def say_reloaded() -> None:
+    """Tell a supervisor, if there is one, that this process has reloaded."""
+    marker = os.environ.get(READY_FILE)
+    if marker:
+        Path(marker).with_suffix(RELOADED_SUFFIX).touch()
 
 
 def run(main: Callable[[], None]) -> None:

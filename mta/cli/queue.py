@@ -60,7 +60,7 @@ def list_deliveries(
     """List deliveries that are not finished, those of older messages first."""
     wanted = {"zone": zone, "state": state}
     query = {name: value for name, value in wanted.items() if value is not None}
-    client = _client(api, config_path)
+    client = open_client(api, config_path)
     _show_list(fetch(client, "/v1/deliveries", query, limit=limit), as_json=as_json)
 
 
@@ -74,7 +74,7 @@ def doubts(
 
     The whole message was sent, and no answer was read: it may have arrived.
     """
-    client = _client(api, config_path)
+    client = open_client(api, config_path)
     _show_list(fetch(client, "/v1/in-doubt", {}, limit=limit), as_json=as_json)
 
 
@@ -85,7 +85,7 @@ def show(
     *, item: str, config_path: Path | None, api: str | None, as_json: bool
 ) -> None:
     """Show a delivery (ID.SEQ), or all deliveries of a message (ID)."""
-    document = _client(api, config_path).get(path_of(item))
+    document = open_client(api, config_path).get(path_of(item))
     if as_json:
         click.echo(json.dumps(document))
         return
@@ -104,7 +104,7 @@ def _add_order(order: str, help_text: str) -> None:
     def give(
         *, item: str, config_path: Path | None, api: str | None, as_json: bool
     ) -> None:
-        client = _client(api, config_path)
+        client = open_client(api, config_path)
         answer = client.post(f"{path_of(item)}/{order}", {})
         click.echo(json.dumps(answer) if as_json else clean(_result(answer)))
 
@@ -184,7 +184,7 @@ def summary(delivery: Document) -> str:
     return "  ".join(filter(None, parts))
 
 
-def _client(api: str | None, config_path: Path | None) -> ApiClient:
+def open_client(api: str | None, config_path: Path | None) -> ApiClient:
     settings, config = load(config_path)
     return ApiClient(find_api(api, settings, config), settings.api_key)
 

@@ -4,18 +4,24 @@ Each becomes its process by ``exec``: signals and exit status are the process's 
 as systemd and containers like it. Only ``mta smtp`` stays, to watch its processes.
 """
 
+import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from mta.cli.certificates import check_certificates
 from mta.cli.options import config_option
 from mta.cli.process import load, pick, start_logging
 from mta.config.settings import Settings
 from mta.embedded import commands
 from mta.embedded.doors import run_doors
+from mta.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _MAX_PORT = 65_535
 _PORT = click.IntRange(0, _MAX_PORT)
@@ -48,6 +54,7 @@ def smtp(config_path: Path | None, interfaces: Sequence[str]) -> None:
         [config.interfaces[name] for name in dict.fromkeys(names)],
         _environment(settings, None),
         lambda line: click.echo(line, err=True),
+        may_reload=lambda: _is_right(config_path),
     )
 
 
@@ -95,8 +102,22 @@ def sandbox(config_path: Path | None, port: int | None) -> None:
     _become(commands.sandbox_command(port), settings, "sandbox")
 
 
+def _is_right(config_path: Path | None) -> bool:
+    """Whether the configuration has no mistake now; those it has are logged."""
+    try:
+        _, config = load(config_path)
+        check_certificates(config)
+    except ConfigError as error:
+        for problem in error.problems:
+            log.error("not reloaded: %s", problem)
+        return False
+    return True
+
+
 def _become(command: Sequence[str], settings: Settings, name: str) -> None:
     sys.stdout.flush()
+    # Until the process heeds it: it reads the newest configuration then anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     env = _environment(settings, name)
     os.execve(command[0], list(command), env)  # noqa: S606 - no shell is wanted
 

@@ -10,9 +10,10 @@ from datetime import timedelta
 
 from mta.api.serve import serve
 from mta.cli import process
+from mta.cli.reloading import Reloading
 from mta.embedded.doors import DOOR_GRACE_S
 from mta.embedded.failure import StartFailed
-from mta.wiring import build_api, build_pressure
+from mta.wiring import build_api, build_pressure, count_live_in
 
 # Less than the supervisor's patience, so that we cut clients off, and not it us.
 GRACE = timedelta(seconds=DOOR_GRACE_S - 3)
@@ -25,14 +26,20 @@ def main() -> None:
     port = parser.parse_args().port
     settings, config = process.load()
     settings = process.start_logging(settings, "api")
-    pressure = build_pressure(settings, config)
+    reloading = Reloading(settings, config, held_in=count_live_in(settings))
+    pressure = build_pressure(settings, reloading.config)
     pressure.start()
-    app = build_api(settings, config, pressure)
+    app = build_api(settings, reloading.config, pressure)
+    reloading.listen()
     port = config.api.port if port is None else port
     try:
-        serve(app, config.api.host, port, grace=GRACE)
+        serve(app, config.api.host, port, grace=GRACE, ready=_say_ready)
     except OSError as error:
         raise StartFailed(f"cannot serve the API: {error}") from error
+
+
+def _say_ready(_host: str, _port: int) -> None:
+    process.say_ready()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ import threading
 from types import FrameType
 
 from mta.cli import process
+from mta.cli.reloading import Reloading
 from mta.config.settings import Settings
 from mta.errors import StoreUnavailable
-from mta.wiring import build_scheduler, prepare_database
+from mta.wiring import build_scheduler, count_live_in, prepare_database
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, ask_to_stop)
     settings, config = process.load()
     settings = process.start_logging(settings, "scheduler")
+    reloading = Reloading(settings, config, held_in=count_live_in(settings))
+    scheduler = build_scheduler(settings, reloading.config)
+    reloading.listen()
     prepare(settings, stop)
     process.say_ready()
-    build_scheduler(settings, config).run(stop)
+    scheduler.run(stop)
 
 
 def prepare(settings: Settings, stop: threading.Event) -> None:

@@ -12,14 +12,17 @@ from threading import Thread
 from typing import Any
 
 import gevent
-from celery import signals
+from celery import bootsteps, signals
 from celery.worker import state
 from gevent.monkey import is_module_patched
 
 from mta import wiring
 from mta.cli import process
+from mta.cli.reloading import Reloading
 from mta.config.settings import Settings, load_settings
+from mta.config.zones import Config
 from mta.observe import metrics
+from mta.relay.binding import report_missing
 from mta.worker.celery import app
 from mta.worker.doorbell import MAINTENANCE_QUEUE
 from mta.worker.life import Life
@@ -45,9 +48,13 @@ class Shift:
     Attributes:
         main_pid: The process that Celery began with; prefork has children.
         idle_alarms: In a row, since it was told to stop.
+        consumer: Celery's; None until the worker is ready.
+        slots_owed: It is to have so many more than it has.
     """
 
     life: Life | None = None
+    consumer: Any = None
+    slots_owed = 0
     main_pid = 0
     idle_alarms = 0
 
@@ -55,14 +62,64 @@ class Shift:
 shift = Shift()
 
 
-def build_bench() -> Settings:
+def build_bench() -> tuple[Settings, Reloading]:
     """Give the tasks of this process what they work with."""
     settings, config = process.load()
-    life = wiring.build_worker(settings, config)
+    reloading = Reloading(settings, config, held_in=wiring.count_live_in(settings))
+    life = wiring.build_worker(settings, reloading.config)
     bench.attempts = life.attempts
-    bench.sweeper = wiring.build_sweeper(settings, config)
+    bench.sweeper = wiring.build_sweeper(settings, reloading.config)
     shift.life = life if zones_served() else None
-    return settings
+    return settings, reloading
+
+
+class HeedHangup(bootsteps.StartStopStep):
+    """Makes SIGHUP a reload; runs right after Celery has made it a restart."""
+
+    reloading: Reloading
+
+    def start(self, _parent: Any) -> None:
+        self.reloading.afterwards(resize)
+        self.reloading.afterwards(wake)
+        self.reloading.afterwards(look_for_addresses)
+        look_for_addresses(None, self.reloading.config.current)
+        self.reloading.listen()
+
+
+app.steps["worker"].add(HeedHangup)
+
+
+def resize(old: Config, new: Config) -> None:
+    """Have as many slots more, or less, as the zones have connections."""
+    zones = [zone for zone in zones_served() if zone in new.zones]
+    wanted = sum(new.connections_of(zone) for zone in zones)
+    shift.slots_owed += wanted - sum(old.connections_of(zone) for zone in zones)
+    if shift.consumer is not None:
+        settle_slots(shift.consumer)
+
+
+def settle_slots(consumer: Any) -> None:
+    """Grow or shrink as Celery's remote control does it: what is running runs on."""
+    pool, more = consumer.pool, shift.slots_owed
+    if more and pool.is_green:
+        (pool.grow if more > 0 else pool.shrink)(abs(more))
+        consumer._update_prefetch_count(more)
+        log.info("slots=%d", pool.limit)
+    shift.slots_owed = 0
+    if shift.life is not None:
+        shift.life.attempts.counts.capacity = pool.limit or 0
+
+
+def wake(old: Config, new: Config) -> None:
+    """Let mail go on that waited for limits which were raised."""
+    if shift.life is not None:
+        shift.life.waker.wake(zones_served(), old, new)
+
+
+def look_for_addresses(_: Config | None, new: Config) -> None:
+    """Say which addresses of the zones' pools this machine does not have."""
+    if load_settings(os.environ).sandbox is None:
+        report_missing(new, zones_served())
 
 
 def zones_served() -> Sequence[str]:
@@ -82,7 +139,7 @@ def start_shift() -> None:
 def set_up(**_: Any) -> None:
     """Build what the tasks work with; connects to nothing yet."""
     shift.main_pid = os.getpid()
-    settings = build_bench()
+    settings, HeedHangup.reloading = build_bench()
     if settings.metrics_listen is not None:
         metrics.serve(settings.metrics_listen.host, settings.metrics_listen.port)
 
@@ -107,12 +164,12 @@ def begin(sender: Any = None, **_: Any) -> None:
 
     The parent of a prefork pool does no work, and counts for nobody.
     """
+    shift.consumer = sender
     pool = getattr(sender, "pool", None)
     if getattr(pool, "uses_semaphore", False):
         shift.life = None
     start_shift()
-    if shift.life is not None:
-        shift.life.attempts.counts.capacity = getattr(pool, "limit", None) or 0
+    settle_slots(sender)
     log.info("worker ready")
     process.say_ready()
 

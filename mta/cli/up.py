@@ -50,12 +50,12 @@ def up(
     if state is not None:
         settings = replace(settings, state_dir=state)
     run_up(
-        config,
         settings,
         environ=os.environ,
         is_sandbox=sandbox,
         ready_file=ready_file.absolute() if ready_file else None,
         announce=_announce,
+        check=check_certificates,
     )
 
 

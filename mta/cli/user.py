@@ -16,11 +16,9 @@ from typing import Any, TypeVar
 
 import click
 
+from mta.cli.database import opened
 from mta.cli.options import config_option, json_option
-from mta.cli.process import load
 from mta.cli.show import clean
-from mta.embedded.state import read_ready
-from mta.errors import MtaError, StoreUnavailable
 from mta.smtp.scram import choose_name
 from mta.store.passwords import check_password
 from mta.store.usage import MAX_LIMIT, NO_QUOTA, Quota, Usage
@@ -41,10 +39,6 @@ MAX_STDIN = 8192  # octets; a password has 1024 characters at most
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-
-
-class StoreAway(MtaError):
-    """The database did not answer; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,29 +248,13 @@ def _opened(config_path: Path | None) -> Iterator[Opened]:
     """The users of the system that runs here, or of MTA_MONGO_URI.
 
     Exits with status 3 if a user is not there.
-
-    Raises:
-        StoreAway: Instead of StoreUnavailable.
     """
-    from mta.wiring import open_clock, open_database
-
-    settings, _ = load(config_path)
-    if settings.mongo_uri is None:
-        running = read_ready(settings.state_dir).get("mongo")
-        if isinstance(running, str):
-            settings = replace(settings, mongo_uri=running)
-    try:
-        db, clock = open_database(settings), open_clock(settings)
-        clock.adjust()
-        yield Opened(Users(db), Usage(db), clock.now)
-    except NoSuchUser as error:
-        click.echo(clean(f"mta: {error}"), err=True)
-        click.get_current_context().exit(NOT_FOUND)
-    except StoreUnavailable as error:
-        raise StoreAway(
-            "no answer from MongoDB. Is `mta up` running? "
-            "MTA_STATE_DIR names its state folder, MTA_MONGO_URI another database"
-        ) from error
+    with opened(config_path) as system:
+        try:
+            yield Opened(Users(system.db), Usage(system.db), system.now)
+        except NoSuchUser as error:
+            click.echo(clean(f"mta: {error}"), err=True)
+            click.get_current_context().exit(NOT_FOUND)
 
 
 def _ask_password(*, from_stdin: bool) -> str:

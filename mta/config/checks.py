@@ -8,9 +8,12 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from mta.config.document import Document, Path, format_path
-from mta.config.draft import Draft, Pool
+from mta.config.draft import Draft
 from mta.config.limit_checks import check_limits
+from mta.config.lines import CLAIMS
+from mta.config.pools import Pool
 from mta.config.sections import Read
+from mta.config.shaping_checks import check_shaping
 from mta.config.values import HostPort, IPAddress, is_loopback
 from mta.config.wording import join_words, shorten, suggest
 from mta.config.zones import ApiConfig, DnsConfig, FlowerConfig, Interface, Zone
@@ -38,6 +41,7 @@ def check_all(document: Document, draft: Draft, environ: Mapping[str, str]) -> N
     _check_default_zone(document, draft)
     _check_claims(document, draft)
     check_limits(document, draft)
+    check_shaping(document, draft)
 
 
 def _check_doors(document: Document, draft: Draft, environ: Mapping[str, str]) -> None:
@@ -211,7 +215,7 @@ def _check_claims(document: Document, draft: Draft) -> None:
 
 
 def _claims(zone: Read[Zone]) -> Iterator[tuple[Path, tuple[str, Hashable], str]]:
-    for key in ("sender_domains", "recipient_domains", "origin_addresses"):
+    for key in CLAIMS:
         for index, value in enumerate(getattr(zone.value, key)):
             yield zone.path_of(key, index), (key, value), str(value)
     for name, value in zone.value.routing_headers.items():

@@ -1,8 +1,12 @@
 """The whole file as it was read, before anybody compared its parts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mta.config.document import Data, Document, Path
+from mta.config.network import Network
+from mta.config.pools import Pool, read_pool
+from mta.config.profiles import PROFILES
 from mta.config.sections import (
     M,
     Read,
@@ -13,6 +17,9 @@ from mta.config.sections import (
     read_mapping,
     read_model,
 )
+from mta.config.shaping import built_in_rules
+from mta.config.warmup import built_in_plans
+from mta.config.wording import join_words, shorten, suggest
 from mta.config.zones import (
     ApiConfig,
     Config,
@@ -20,18 +27,18 @@ from mta.config.zones import (
     DomainLimits,
     FlowerConfig,
     Interface,
-    PoolAddress,
     PressureConfig,
     Provider,
     QueueConfig,
+    ShapingRule,
+    SharedLimit,
     TenantConfig,
     UsersConfig,
+    WarmupPlan,
     Zone,
     built_in_interfaces,
     built_in_zones,
 )
-
-Pool = tuple[Read[PoolAddress], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +58,20 @@ class Draft:
     interfaces: dict[str, Read[Interface]]
     pools: dict[str, Pool]
     zones: dict[str, Read[Zone]]
+    limits: dict[str, Read[SharedLimit]]
     domains: dict[str, Read[DomainLimits]]
     providers: dict[str, Read[Provider]]
     tenants: dict[str, Read[TenantConfig]]
+    shaping: dict[str, Read[ShapingRule]]
+    warmup: dict[str, Read[WarmupPlan]]
     doubtful: set[str] = field(default_factory=set)
 
-    def config(self, source: str) -> Config:
+    def config(
+        self,
+        source: str,
+        lines: Mapping[tuple[str, ...], int],
+        hidden: frozenset[str] = frozenset(),
+    ) -> Config:
         """Put the parts together; for a file without mistakes."""
         pools = {
             name: tuple(entry.value for entry in pool)
@@ -78,14 +93,19 @@ class Draft:
             interfaces=_values(self.interfaces),
             pools=pools,
             zones=zones,
+            limits=_values(self.limits),
             domains=_values(self.domains),
             providers=_values(self.providers),
             tenants=_values(self.tenants),
+            shaping={**built_in_rules(), **_values(self.shaping)},
+            warmup={**built_in_plans(), **_values(self.warmup)},
             source=source,
+            lines=lines,
+            hidden=hidden,
         )
 
 
-def read_draft(document: Document) -> Draft:
+def read_draft(document: Document, network: Network) -> Draft:
     """Read every section; sections that are not there have their defaults."""
     data = read_mapping(document, (), document.data) or {}
     check_keys(document, Config, data)
@@ -107,11 +127,11 @@ def read_draft(document: Document) -> Draft:
             doubtful.add(key)
         return entries
 
-    def checked(key: str) -> dict[str, Data] | None:
+    def checked(key: str, kind: str = "") -> dict[str, Data] | None:
         """The same, of a section whose keys are names."""
         entries = named(key)
         for name in entries or ():
-            check_name(document, key.removesuffix("s"), (key, name))
+            check_name(document, kind or key.removesuffix("s"), (key, name))
         return entries
 
     interfaces, zones = checked("interfaces"), checked("zones")
@@ -126,17 +146,22 @@ def read_draft(document: Document) -> Draft:
         if interfaces is not None
         else _defaults("interfaces", built_in_interfaces()),
         pools={
-            name: _read_pool(document, ("pools", name), pool)
+            name: read_pool(document, ("pools", name), pool, network)
             for name, pool in (checked("pools") or {}).items()
         },
         zones=_read_named(document, "zones", Zone, zones)
         if zones is not None
         else _defaults("zones", built_in_zones()),
         domains=_read_domains(document, named("domains") or {}),
-        providers=_read_named(
-            document, "providers", Provider, checked("providers") or {}
-        ),
+        limits=_read_named(document, "limits", SharedLimit, checked("limits") or {}),
+        providers=_read_providers(document, checked("providers") or {}, doubtful),
         tenants=_read_tenants(document, named("tenants") or {}),
+        shaping=_read_named(
+            document, "shaping", ShapingRule, checked("shaping", "rule") or {}
+        ),
+        warmup=_read_named(
+            document, "warmup", WarmupPlan, checked("warmup", "plan") or {}
+        ),
         doubtful=doubtful,
     )
 
@@ -167,6 +192,30 @@ def _read_domains(
     return reads
 
 
+def _read_providers(
+    document: Document, entries: dict[str, Data], doubtful: set[str]
+) -> dict[str, Read[Provider]]:
+    """Read them, with what their profiles say where they say nothing."""
+    reads = {}
+    for name, entry in entries.items():
+        path: Path = ("providers", name)
+        said = entry
+        profile = entry.get("profile") if isinstance(entry, dict) else None
+        if isinstance(entry, dict) and isinstance(profile, str):
+            if profile not in PROFILES:
+                hint = suggest(profile, PROFILES)
+                hint = hint or f"there are {join_words([*PROFILES], 'and')}"
+                message = f"no profile is called {shorten(profile)}; {hint}"
+                document.note((*path, "profile"), message)
+                doubtful.add("providers")
+                continue
+            said = {**PROFILES[profile], **entry}
+        read = read_model(document, path, Provider, said, name=name)
+        if read is not None:
+            reads[name] = read
+    return reads
+
+
 def _read_tenants(
     document: Document, entries: dict[str, Data]
 ) -> dict[str, Read[TenantConfig]]:
@@ -185,23 +234,3 @@ def _values(reads: dict[str, Read[M]]) -> dict[str, M]:
 
 def _defaults(key: str, values: dict[str, M]) -> dict[str, Read[M]]:
     return {name: Read(value, (key, name)) for name, value in values.items()}
-
-
-def _read_pool(document: Document, path: Path, data: Data) -> Pool:
-    if data is None or data == ():
-        document.note_key(path, "has no addresses; list them, or remove the pool")
-        return ()
-    if not isinstance(data, tuple):
-        document.note(path, "is not a list; write one line '- address: ...' for each")
-        return ()
-    reads = (
-        read_model(
-            document,
-            (*path, index),
-            PoolAddress,
-            # A mere address will do, if there is nothing else to say about it.
-            {"address": entry} if isinstance(entry, str) else entry,
-        )
-        for index, entry in enumerate(data)
-    )
-    return tuple(read for read in reads if read is not None)

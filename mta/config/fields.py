@@ -24,6 +24,7 @@ from mta.config.values import (
     format_size,
     parse_address,
     parse_domain,
+    parse_domain_pattern,
     parse_duration,
     parse_host,
     parse_host_port,
@@ -92,7 +93,7 @@ def sized(low: int, high: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def _text(parse: Callable[[str], T]) -> Callable[[object], T]:
+def text_of(parse: Callable[[str], T]) -> Callable[[object], T]:
     """Read what is only ever written as text, also for a field that is text."""
 
     def read(value: object) -> T:
@@ -105,7 +106,7 @@ def _text(parse: Callable[[str], T]) -> Callable[[object], T]:
 
 def _made(parse: Callable[[str], T], *types: type) -> PlainValidator:
     """Read text; a value of the types that are made of it passes."""
-    from_text = _text(parse)
+    from_text = text_of(parse)
     return PlainValidator(lambda v: v if isinstance(v, types) else from_text(v))
 
 
@@ -201,20 +202,21 @@ def frozen_mapping(value: Mapping[K, V]) -> Mapping[K, V]:
 
 
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
-FilePath = Annotated[str, BeforeValidator(_text(_file_path))]
-CertificateName = Annotated[str, BeforeValidator(_text(_certificate_name))]
-CalloutUrl = Annotated[str, BeforeValidator(_text(_callout_url))]
+FilePath = Annotated[str, BeforeValidator(text_of(_file_path))]
+CertificateName = Annotated[str, BeforeValidator(text_of(_certificate_name))]
+CalloutUrl = Annotated[str, BeforeValidator(text_of(_callout_url))]
 ListenPort = Annotated[int, whole(0, MAX_PORT)]  # 0: any free one
 RemotePort = Annotated[int, whole(1, MAX_PORT)]
 Ratio = Annotated[float, PlainValidator(_ratio)]
 RateValue = Annotated[Rate, PlainValidator(_rate)]
-ListenHost = Annotated[str, BeforeValidator(_text(parse_listen_host))]
-Host = Annotated[str, BeforeValidator(_text(parse_host))]
-Domain = Annotated[str, BeforeValidator(_text(parse_domain))]
-MxPattern = Annotated[str, BeforeValidator(_text(parse_mx_pattern))]
-Line = Annotated[str, BeforeValidator(_text(_line))]
-HeaderName = Annotated[str, BeforeValidator(_text(_header_name))]
-HeaderValue = Annotated[str, BeforeValidator(_text(_header_value))]
+ListenHost = Annotated[str, BeforeValidator(text_of(parse_listen_host))]
+Host = Annotated[str, BeforeValidator(text_of(parse_host))]
+Domain = Annotated[str, BeforeValidator(text_of(parse_domain))]
+DomainPattern = Annotated[str, BeforeValidator(text_of(parse_domain_pattern))]
+MxPattern = Annotated[str, BeforeValidator(text_of(parse_mx_pattern))]
+Line = Annotated[str, BeforeValidator(text_of(_line))]
+HeaderName = Annotated[str, BeforeValidator(text_of(_header_name))]
+HeaderValue = Annotated[str, BeforeValidator(text_of(_header_value))]
 Address = Annotated[IPAddress, _made(parse_address, IPv4Address, IPv6Address)]
 Network = Annotated[IPNetwork, _made(parse_network, IPv4Network, IPv6Network)]
 Nameserver = Annotated[HostPort, _made(_nameserver, HostPort)]

@@ -178,4 +178,4 @@ class UsersConfig(Frozen):
             Basic; None: nobody is.
     """
 
-    http_auth: CalloutUrl | None = None
+    http_auth: CalloutUrl | None = Field(default=None, repr=False)

@@ -1,32 +1,86 @@
 """Whether limits fit each other, and leave a way for the mail they are about."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import TypeAlias
 
 from mta.config.document import Document, Path, format_path
 from mta.config.draft import Draft
 from mta.config.sections import Read
 from mta.config.values import IPAddress
-from mta.config.wording import shorten
-from mta.config.zones import DomainLimits, PoolAddress, Provider, Zone
+from mta.config.wording import join_words, shorten, suggest
+from mta.config.zones import DomainLimits, PoolAddress, Provider, SharedLimit, Zone
 
-_LIMITS = ("max_connections", "rate")
+# A task has its connection in its hands meanwhile, and RabbitMQ waits half an hour
+# for a task.
+LONGEST_REST = timedelta(minutes=10)
+
+Limited: TypeAlias = (
+    Read[Zone] | Read[DomainLimits] | Read[Provider] | Read[PoolAddress]
+)
+
+_LIMITS = ("max_connections", "rate", "limits")
 
 
 def check_limits(document: Document, draft: Draft) -> None:
     """Note every problem between the limits of a file."""
     for provider in draft.providers.values():
-        _check_has_limit(document, provider)
+        value = provider.value
+        also = bool(value.limits or value.reuse_count)
+        _check_has_limit(document, provider, also=also)
+    for shared in draft.limits.values():
+        _check_has_limit(document, shared)
+    for part in _limited(draft):
+        _check_names(document, draft, part)
+    for zone in draft.zones.values():
+        _check_rest(document, zone)
     _check_overlaps(document, draft)
     _check_sources(document, draft)
     for domain in draft.domains.values():
         _check_disabled(document, draft, domain)
 
 
-def _check_has_limit(document: Document, provider: Read[Provider]) -> None:
-    is_limited = provider.value.max_connections or provider.value.rate
-    if provider.is_sure(*_LIMITS) and not is_limited:
+def _check_has_limit(
+    document: Document,
+    part: Read[Provider] | Read[SharedLimit],
+    *,
+    also: bool = False,
+) -> None:
+    is_limited = part.value.max_connections or part.value.rate or also
+    if part.is_sure(*_LIMITS, "reuse_count") and not is_limited:
         message = "has no limit; give it max_connections, a rate or both"
-        document.note_key(provider.path, message)
+        document.note_key(part.path, message)
+
+
+def _limited(draft: Draft) -> Iterator[Limited]:
+    """The parts that may name shared limits."""
+    yield from draft.zones.values()
+    yield from draft.domains.values()
+    yield from draft.providers.values()
+    for pool in draft.pools.values():
+        yield from {entry.path: entry for entry in pool}.values()
+
+
+def _check_names(document: Document, draft: Draft, part: Limited) -> None:
+    """A shared limit that is named is there."""
+    if "limits" in draft.doubtful:
+        return
+    for index, name in enumerate(part.value.limits):
+        if name not in draft.limits:
+            there = f"there are {join_words([*draft.limits][:10], 'and')}"
+            hint = suggest(name, draft.limits) or (there if draft.limits else "")
+            message = f"no limit is called {shorten(name)}; {hint or 'there are none'}"
+            document.note(part.path_of("limits", index), message)
+
+
+def _check_rest(document: Document, zone: Read[Zone]) -> None:
+    rate = zone.value.connection_throttling
+    if rate is not None and rate.interval > LONGEST_REST:
+        message = (
+            "would have a connection rest for more than ten minutes; what is slower "
+            "is for throttling"
+        )
+        document.note((*zone.path, "connection_throttling"), message)
 
 
 def _check_overlaps(document: Document, draft: Draft) -> None:

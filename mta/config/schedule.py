@@ -18,9 +18,23 @@ DEFAULT = "default"
 # What failures are sorted into: by the server's reply, and where there is none by
 # what broke.
 CATEGORIES = (
-    *("auth", "block", "capacity", "config", "dns", "envelope", "message", "network"),
-    *("other", "policy", "protocol", "recipient", "spam", "store"),
+    *("auth", "blacklist", "block", "capacity", "config", "dns", "envelope"),
+    *("message", "network", "other", "policy", "protocol", "recipient", "spam"),
+    "store",
 )
+
+
+def read_category(value: object) -> str:
+    """Take the name of a category.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if value not in CATEGORIES:
+        known = join_words(CATEGORIES, "and")
+        hint = suggest(str(value), CATEGORIES) or f"known are {known}"
+        raise ValueError(f"is no category of failures; {hint}")
+    return str(value)
 
 
 def _category(value: object) -> str:

@@ -44,7 +44,8 @@ _EXPECTED: Mapping[type[Frozen], Mapping[str, str]] = {
         "addresses": "unknown key; list addresses under pools, and say pool: NAME",
         "rate": "unknown key; the rate of a zone is its throttling",
         "processes": "unknown key; start as many workers of a zone as you like",
-        **dict.fromkeys(("auth", "secure", "interface"), _LATER),
+        "interface": "unknown key; say so under pools: {NAME: [{interface: eth0}]}",
+        **dict.fromkeys(("auth", "secure"), _LATER),
     },
     DomainLimits: dict.fromkeys(("dns_options", "dnsOptions", "logger"), _LATER),
 }

@@ -39,6 +39,7 @@ VARIABLES = (
     "MTA_REDIS_URL",
     "MTA_SANDBOX",
     "MTA_STATE_DIR",
+    "MTA_WATCH_CONFIG",
 )
 SECRETS = frozenset(
     {
@@ -84,6 +85,7 @@ class Settings:
         api_key: What clients of the API must show, if anything.
         flower_basic_auth: USER:PASSWORD of the task dashboard.
         metrics_listen: Where a worker or scheduler serves its own metrics.
+        watch_config: A change of the configuration's file is a reload.
     """
 
     config_path: Path | None = None
@@ -100,6 +102,7 @@ class Settings:
     flower_basic_auth: str | None = field(default=None, repr=False)
     process_name: str = "mta"
     metrics_listen: HostPort | None = None
+    watch_config: bool = False
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -133,6 +136,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         flower_basic_auth=reader.get("MTA_FLOWER_BASIC_AUTH", _login, None),
         process_name=reader.get("MTA_PROCESS_NAME", _process_name, "mta"),
         metrics_listen=reader.get("MTA_METRICS_LISTEN", _listen, None),
+        watch_config=reader.get("MTA_WATCH_CONFIG", _boolean, False),
     )
     reader.check()
     return settings
@@ -262,6 +266,10 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
         return text.lower()
 
     return parse
+
+
+def _boolean(text: str) -> bool:
+    return _one_of(("true", "false"))(text) == "true"
 
 
 def _api_key(text: str) -> str:

@@ -250,6 +250,20 @@ def parse_domain(text: str) -> str:
     return domain
 
 
+def parse_domain_pattern(text: str) -> str:
+    """Read a domain, or ``"*.example.com"``: every name below that, not itself.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    text = text.strip()
+    domain = text.removeprefix("*.")
+    if "*" in domain:
+        message = "is no pattern; '*.example.com' is every name below example.com"
+        raise ValueError(message)
+    return text.removesuffix(domain) + parse_domain(domain)
+
+
 def parse_mx_pattern(text: str) -> str:
     """Read a host name, or ``"*.google.com"``: that name and any below it.
 

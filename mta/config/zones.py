@@ -24,13 +24,13 @@ from mta.config.fields import (
     Address,
     Boolean,
     Domain,
+    DomainPattern,
     FrozenMapping,
     HeaderName,
     HeaderValue,
     Host,
     ListenHost,
     ListenPort,
-    MxPattern,
     Nameserver,
     Network,
     RateValue,
@@ -40,14 +40,18 @@ from mta.config.fields import (
     whole,
 )
 from mta.config.interfaces import ApiConfig, Interface, UsersConfig
+from mta.config.limits import DomainLimits, LimitNames, Provider, Reuses, SharedLimit
 from mta.config.pressure import PressureConfig
 from mta.config.schedule import DEFAULT, Schedule
+from mta.config.shaping import ShapingRule, built_in_rules
 from mta.config.values import HostPort, IPAddress, IPNetwork, Rate
+from mta.config.warmup import WarmUp, WarmupPlan, built_in_plans
 
 __all__ = [
     "DEFAULT",
     "ApiConfig",
     "Connections",
+    "DomainLimits",
     "Frozen",
     "HostPort",
     "IPAddress",
@@ -55,9 +59,14 @@ __all__ = [
     "Interface",
     "PressureConfig",
     "Priority",
+    "Provider",
     "Rate",
     "Schedule",
+    "ShapingRule",
+    "SharedLimit",
     "UsersConfig",
+    "WarmUp",
+    "WarmupPlan",
 ]
 
 BUILT_IN = "built-in defaults"
@@ -95,23 +104,30 @@ class PoolAddress(Frozen):
     """An address that mail leaves from.
 
     Attributes:
-        name: For EHLO; None: the machine's name.
+        interface: The network interface that it was found at; None: the file names
+            it itself.
+        name: For EHLO; None: that of the address in DNS, else the machine's.
         ratio: Its share of the load; None: an equal part of what is left; 0: none.
         max_connections, rate: From it, over all zones; None: as many as there are.
+        limits: Shared ones that it counts against as well.
+        warmup: None: the world knows it.
     """
 
     address: Address
+    interface: str | None = None
     name: Domain | None = None
     ratio: Ratio | None = None
     max_connections: Connections | None = None
     rate: RateValue | None = None
+    limits: LimitNames = ()
+    warmup: WarmUp | None = None
 
 
 class ConnectionCache(Frozen):
     """How long a session waits for its next use, and how often it is used."""
 
     ttl: Annotated[timedelta, lasting(timedelta(0), 5 * MINUTE)] = 5 * SECOND
-    reuse_count: Annotated[int, whole(1, 1_000_000)] = 100
+    reuse_count: Reuses = 100
 
 
 class Zone(Frozen):
@@ -126,9 +142,13 @@ class Zone(Frozen):
         ignore_ipv6, prefer_ipv6, block_local_addresses: None: as in ``dns``.
         ignore_tls: Never STARTTLS.
         throttling: Messages of the zone, over all its workers.
+        connection_throttling: Messages of each connection.
+        limits: Shared ones that its mail counts against as well.
         in_doubt: What becomes of a delivery whose final dot was sent and never
             answered.
         defer_times: None: those of the queue.
+        sender_domains, from_domains, recipient_domains: Of the reverse path, of the
+            first author, of the recipient; ``*.`` and a domain: every name below it.
         routing_headers: Lower-case names, each with the value that routes here.
     """
 
@@ -138,6 +158,8 @@ class Zone(Frozen):
     disabled: Boolean = False
     connections: Connections = 1
     throttling: RateValue | None = None
+    connection_throttling: RateValue | None = None
+    limits: LimitNames = ()
     pool: str | None = None
     addresses: tuple[PoolAddress, ...] = ()
     pool_hash: Literal["message", "from"] = "message"
@@ -150,54 +172,13 @@ class Zone(Frozen):
     connection_cache: ConnectionCache = ConnectionCache()
     in_doubt: Literal["retry", "hold", "assume_delivered"] = "retry"
     defer_times: Schedule | None = None
-    sender_domains: tuple[Domain, ...] = ()
-    recipient_domains: tuple[Domain, ...] = ()
+    sender_domains: tuple[DomainPattern, ...] = ()
+    from_domains: tuple[DomainPattern, ...] = ()
+    recipient_domains: tuple[DomainPattern, ...] = ()
     origin_addresses: tuple[Network, ...] = ()
     routing_headers: Annotated[Mapping[HeaderName, HeaderValue], FrozenMapping] = Field(
         default_factory=dict, validate_default=True
     )
-
-
-class DomainLimits(Frozen):
-    """What holds for the mail of one zone to one recipient domain.
-
-    Attributes:
-        max_connections: Open at a time, over all workers of the zone.
-        rate: Messages, over all workers of the zone.
-        disabled_addresses: Of our own, none of which the domain is sent from.
-        defer_times: None: those of the zone.
-    """
-
-    max_connections: Connections = 5
-    rate: RateValue | None = None
-    disabled_addresses: tuple[Address, ...] = ()
-    defer_times: Schedule | None = None
-
-
-class Provider(Frozen):
-    """One who receives for many domains, known by the hosts that their MX name.
-
-    Attributes:
-        name: Its key in ``providers``.
-        mx: Host names, or ``*.`` and a name: that one and any below it.
-        max_connections, rate: Over all the provider's domains, for each zone.
-    """
-
-    derived = frozenset({"name"})
-
-    name: str
-    mx: Annotated[tuple[MxPattern, ...], Field(min_length=1, max_length=100)]
-    max_connections: Connections | None = None
-    rate: RateValue | None = None
-
-    def has_host(self, host: str) -> bool:
-        """Whether a host, lower-case and without a final dot, is the provider's."""
-        return any(
-            f".{host}".endswith(pattern[1:])
-            if pattern.startswith("*")
-            else host == pattern
-            for pattern in self.mx
-        )
 
 
 class TenantConfig(Frozen):
@@ -268,9 +249,15 @@ def built_in_zones() -> dict[str, Zone]:
 
 
 class Config(Frozen):
-    """All of it. ``source`` is the file's path as the operator gave it."""
+    """All of it.
 
-    derived = frozenset({"source"})
+    Attributes:
+        source: The file's path as the operator gave it.
+        lines: Where routes and addresses stand in it; see ``mta.config.lines``.
+        hidden: Paths of values that the environment gave: they may be secrets.
+    """
+
+    derived = frozenset({"source", "lines", "hidden"})
 
     api: ApiConfig = ApiConfig()
     flower: FlowerConfig = FlowerConfig()
@@ -287,6 +274,9 @@ class Config(Frozen):
     zones: Annotated[Mapping[str, Zone], FrozenMapping] = Field(
         default_factory=built_in_zones, validate_default=True
     )
+    limits: Annotated[Mapping[str, SharedLimit], FrozenMapping] = Field(
+        default_factory=dict, validate_default=True
+    )
     domains: Annotated[Mapping[str, DomainLimits], FrozenMapping] = Field(
         default_factory=dict, validate_default=True
     )
@@ -296,11 +286,26 @@ class Config(Frozen):
     tenants: Annotated[Mapping[str, TenantConfig], FrozenMapping] = Field(
         default_factory=dict, validate_default=True
     )
+    shaping: Annotated[Mapping[str, ShapingRule], FrozenMapping] = Field(
+        default_factory=built_in_rules, validate_default=True
+    )
+    warmup: Annotated[Mapping[str, WarmupPlan], FrozenMapping] = Field(
+        default_factory=built_in_plans, validate_default=True
+    )
     source: str = BUILT_IN
+    lines: Annotated[Mapping[tuple[str, ...], int], FrozenMapping] = Field(
+        default_factory=dict, validate_default=True, repr=False
+    )
+    hidden: frozenset[str] = frozenset()
 
     def enabled_zones(self) -> tuple[Zone, ...]:
         """The zones that have a worker."""
         return tuple(zone for zone in self.zones.values() if not zone.disabled)
+
+    def place_of(self, *said: str) -> str:
+        """Where it is said, as ``zones.yaml:31``; empty if no file says it."""
+        line = self.lines.get(said)
+        return f"{self.source}:{line}" if line else ""
 
     def connections_of(self, zone: str) -> int:
         """The connections of a zone; 1 if there is none of that name."""

@@ -11,6 +11,8 @@ from mta.embedded.probes import Probe, all_of, file_exists
 _MAX_LOG_BYTES = 16 * 1024 * 1024
 
 READY_FILE = "CELERY_MTA_READY_FILE"  # the child touches this file when it is ready
+# The ends of such a file's name, and of one that it touches when it has reloaded.
+READY_SUFFIX, RELOADED_SUFFIX = ".ready", ".reloaded"
 
 
 class Role(IntEnum):
@@ -30,6 +32,7 @@ class Role(IntEnum):
 
 
 DATABASES = frozenset({Role.REDIS, Role.MONGOD})
+RELOADING = frozenset({Role.DOOR, Role.WORKER, Role.SCHEDULER})  # on SIGHUP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,11 +44,14 @@ def run_doors(
     interfaces: Sequence[Interface],
     env: Mapping[str, str],
     announce: Callable[[str], None],
+    *,
+    may_reload: Callable[[], bool],
 ) -> None:
     """Run the SMTP doors until a signal stops them.
 
     Args:
         announce: Called once, with a line that tells where they listen.
+        may_reload: Asked on SIGHUP; only then the processes hear of it.
 
     Raises:
         StartFailed: A port is taken, or a process does not come up.
@@ -71,4 +74,7 @@ def run_doors(
             if lines:
                 announce(lines.pop())
 
-        Supervisor([children], on_ready=tell).run()
+        def reload() -> Sequence[Child] | None:
+            return children if may_reload() else None
+
+        Supervisor([children], on_ready=tell, on_hangup=reload).run()

@@ -59,6 +59,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if os.getppid() != expected:
         return 1  # the parent ended before the kernel knew what we want
+    # Until the command heeds it: it reads the newest configuration then anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Python ignores SIGPIPE, and exec would hand that on.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

@@ -5,7 +5,7 @@ first thing said and not the last. The databases are one group; everything else
 starts together once they answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -33,9 +33,14 @@ OTHER_GRACE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start, group after group, and where it will answer."""
+    """What to start, group after group, and where it will answer.
+
+    Attributes:
+        groups_of: What is to run by another configuration with the same doors.
+    """
 
     groups: tuple[tuple[Child, ...], ...]
+    groups_of: Callable[[Config], tuple[tuple[Child, ...], ...]]
     endpoints: Endpoints
 
 
@@ -71,17 +76,19 @@ def make_plan(
     services = choose_services(settings, state, environ, held=held)
     ports = _reserve_ports(config, is_sandbox=is_sandbox, held=held)
     env = _environment(settings, state, environ, services, ports.sandbox)
-    ours = [
-        *_workers(config, settings, state, env),
-        *_doors(config, settings, state, env, ports),
-        *_others(state, env, ports),
-    ]
-    # Flower asks once, at its start, which workers there are and what they consume.
-    last = _flower(config, settings, state, env, ports)
-    groups = (services.children, tuple(ours), last)
-    return Plan(
-        tuple(group for group in groups if group), _endpoints(config, services, ports)
-    )
+    others = _others(state, env, ports)
+
+    def groups_of(config: Config) -> tuple[tuple[Child, ...], ...]:
+        ours = [
+            *_workers(config, settings, state, env),
+            *_doors(config, settings, state, env, ports),
+            *others,
+        ]
+        # Flower asks once, at its start, which workers there are and what they consume.
+        last = _flower(config, settings, state, env, ports)
+        return tuple(filter(None, (services.children, tuple(ours), last)))
+
+    return Plan(groups_of(config), groups_of, _endpoints(config, services, ports))
 
 
 def _reserve_ports(config: Config, *, is_sandbox: bool, held: ExitStack) -> Ports:
@@ -109,6 +116,7 @@ def _environment(
 ) -> dict[str, str]:
     env = {**environ, **services.variables}
     env["MTA_STATE_DIR"] = str(state.path)
+    env.pop("MTA_WATCH_CONFIG", None)  # the supervisor's
     env["PROMETHEUS_MULTIPROC_DIR"] = str(state.metrics)
     # The API's /metrics speaks for all; one port cannot be everybody's.
     env.pop("MTA_METRICS_LISTEN", None)
@@ -143,15 +151,14 @@ def _doors(
 ) -> list[Child]:
     key = settings.api_key
     login = {"Authorization": f"Bearer {key}"} if key else {}
-    api = Child(
-        name="api",
-        role=Role.DOOR,
-        argv=commands.api_command(ports.api),
-        env={**env, "MTA_PROCESS_NAME": "api"},
-        is_ready=http_answers(
-            reachable_host(config.api.host), ports.api, READY_PATH, login
-        ),
-        grace_s=DOOR_GRACE_S,
+    api = marked_child(
+        "api",
+        Role.DOOR,
+        commands.api_command(ports.api),
+        env,
+        state.marker("api"),
+        DOOR_GRACE_S,
+        http_answers(reachable_host(config.api.host), ports.api, READY_PATH, login),
     )
     children = [api]
     for name, port in ports.smtp.items():

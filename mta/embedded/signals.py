@@ -4,25 +4,34 @@ While a ``Signals`` is entered, the process's signals wake the one selector inst
 of interrupting code anywhere: nobody else has to be prepared for them.
 """
 
+import os
 import selectors
 import signal
 import socket
 from types import FrameType
 from typing import Any, Self
 
-# SIGHUP: the terminal is gone, and so should we be.
-STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_WATCHED = STOPPING | {signal.SIGCHLD}
+STOPPING = frozenset({signal.SIGINT, signal.SIGTERM})
+_WATCHED = STOPPING | {signal.SIGCHLD, signal.SIGHUP}
 
 
 class Signals:
-    """Wakes ``wait`` when a child ends, and tells when somebody wants us to stop."""
+    """Wakes ``wait`` when a child ends, and tells when somebody wants us to stop.
+
+    SIGHUP asks for a reload; unless it says that the terminal is gone on which we were
+    started, and so should we be.
+
+    Attributes:
+        is_reload_asked: Set by SIGHUP; for the caller to clear.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_fd = -1
+        self._is_tied = False
+        self.is_reload_asked = False
 
     def __enter__(self) -> Self:
         self._reader.setblocking(False)
@@ -33,6 +42,9 @@ class Signals:
         )
         for number in _WATCHED:
             self._previous[number] = signal.signal(number, _note)
+        # As nohup says it: the terminal does not matter.
+        is_loose = self._previous[signal.SIGHUP] == signal.SIG_IGN
+        self._is_tied = _has_terminal() and not is_loose
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -53,7 +65,19 @@ class Signals:
                 numbers += block
         except BlockingIOError:
             pass
+        if signal.SIGHUP in numbers:
+            if self._is_tied and not _has_terminal():
+                return True
+            self.is_reload_asked = True
         return any(number in STOPPING for number in numbers)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:

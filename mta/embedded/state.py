@@ -5,6 +5,9 @@
     lock            held (flock) by mta up and by every process it started
     ports.json      ports of the embedded services, stable for the folder
     ready.json      where everything answers; there only while it does
+    started.yaml    the configuration that the run began with
+    in-force.yaml   the one that it goes by
+    question.json, answer.json      of mta reload
     flower-password USER:PASSWORD of the task dashboard
     mongo/ redis/   data; mongod.log and redis.log beside them
     lib/            a link to a libcurl, where the machine has none
@@ -23,10 +26,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from mta.embedded.child import READY_SUFFIX, RELOADED_SUFFIX
 from mta.embedded.failure import StartFailed, naming
 from mta.embedded.ports import port_of, reserve
 
 READY_NAME = "ready.json"
+QUESTION_NAME, ANSWER_NAME = "question.json", "answer.json"
+MARKERS_NAME = "run"
+OLD_S = 10.0  # a question that nobody waits for any more
 # An earlier run that was killed may take a moment to end: its workers first
 # finish what they are sending.
 EARLIER_RUN_S = 30.0
@@ -47,7 +54,7 @@ class StateFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.lock_fd = _lock(self.path / "lock")
             self.metrics = self._empty("metrics")
-            self.markers = self._empty("run")
+            self.markers = self._empty(MARKERS_NAME)
             self.remove_ready()
 
     def close(self) -> None:
@@ -55,9 +62,43 @@ class StateFolder:
         self.remove_ready()
         os.close(self.lock_fd)
 
+    @property
+    def in_force(self) -> Path:
+        """The configuration's file that all processes read."""
+        return self.path / "in-force.yaml"
+
+    def put_in_force(self, content: bytes, *, is_start: bool = False) -> Path:
+        """Replace what the processes read; returns what the run began with.
+
+        Raises:
+            OSError: It cannot be written; nothing has changed.
+        """
+        started = self.path / "started.yaml"
+        text = content.decode("utf-8")  # it was read before
+        if is_start:
+            write_privately(started, text)
+        for marker in self.markers.glob(f"*{RELOADED_SUFFIX}"):
+            marker.unlink()
+        write_privately(self.in_force, text)
+        return started
+
+    def take_question(self) -> dict[str, object]:
+        """What somebody asked before SIGHUP; empty if nobody did."""
+        file = self.path / QUESTION_NAME
+        question = load_object(file)
+        with suppress(FileNotFoundError):
+            is_old = time.time() - file.stat().st_mtime > OLD_S
+            file.unlink()
+            return {} if is_old else question
+        return {}
+
+    def answer(self, document: Mapping[str, object]) -> None:
+        """Answer the question."""
+        write_privately(self.path / ANSWER_NAME, json.dumps(document))
+
     def marker(self, name: str) -> Path:
         """The file a process touches when it is ready."""
-        return self.markers / f"{name}.ready"
+        return self.markers / f"{name}{READY_SUFFIX}"
 
     def reserve_port(self, name: str, host: str) -> socket.socket:
         """Hold the port a service had last time, or a new one that it now keeps.
@@ -103,11 +144,19 @@ class StateFolder:
 
 def read_ready(state: Path) -> dict[str, object]:
     """What runs on a state folder; empty if nothing does."""
+    return load_object(state / READY_NAME)
+
+
+def running_pid(state: Path) -> int | None:
+    """The process of the ``mta up`` that uses a state folder, if there is one."""
     try:
-        document = json.loads((state / READY_NAME).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
+        with (state / "lock").open("rb") as file:
+            if _try_lock(file.fileno()):
+                return None
+            pid = file.read(20).decode("ascii", "replace").strip()
+    except OSError:
+        return None
+    return int(pid) if _is_alive(pid) else None
 
 
 def write_privately(file: Path, text: str) -> None:
@@ -149,15 +198,18 @@ def _is_alive(pid: str) -> bool:
     return pid.isdigit() and Path("/proc", pid).exists()
 
 
-def _load_ports(file: Path) -> dict[str, int]:
+def load_object(file: Path) -> dict[str, object]:
+    """A JSON object; empty if there is none that could be read."""
     try:
-        stored = json.loads(file.read_bytes())
+        document = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return {}
-    if not isinstance(stored, dict):
-        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _load_ports(file: Path) -> dict[str, int]:
     return {
         str(name): port
-        for name, port in stored.items()
+        for name, port in load_object(file).items()
         if isinstance(port, int) and 0 < port < 65536
     }

@@ -24,10 +24,18 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
-from mta.embedded.child import DATABASES, Child, Process, describe_status, tail
+from mta.embedded.child import (
+    DATABASES,
+    RELOADING,
+    Child,
+    Process,
+    describe_status,
+    tail,
+)
 from mta.embedded.failure import StartFailed
 from mta.embedded.leash import leashed
 from mta.embedded.signals import Signals
+from mta.embedded.watch import WATCH_EVERY_S
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +74,13 @@ class _Slot:
     asked_at: float | None = None  # to stop
     is_ready: bool = False
     was_ready: bool = False
+    is_leaving: bool = False  # not to be started again
     deaths: int = 0
+
+    @property
+    def leaves_by(self) -> float:
+        """When patience with somebody who was asked to stop is at its end."""
+        return (self.asked_at or 0.0) + self.child.grace_s
 
 
 class Supervisor:
@@ -77,6 +91,10 @@ class Supervisor:
         on_ready: Called when all are ready, and again whenever all are ready
             after a restart.
         on_end: Called with the pid of a process that is no more.
+        on_hangup: Called when a reload is asked for, once all are ready. Says what is
+            to run from now on: who is not among that is stopped, who is new is
+            started, and the others hear of the reload. None: nothing changes.
+        is_changed: Asked every second; True is a reload, too.
         pass_fds: Descriptors the children keep open.
     """
 
@@ -86,12 +104,17 @@ class Supervisor:
         *,
         on_ready: Callable[[Sequence[Process]], None],
         on_end: Callable[[int], None] = lambda _: None,
+        on_hangup: Callable[[], Sequence[Child] | None] = lambda: None,
+        is_changed: Callable[[], bool] | None = None,
         pass_fds: Sequence[int] = (),
         patience: Patience | None = None,
     ) -> None:
         self._groups = groups
         self._on_ready = on_ready
         self._on_end = on_end
+        self._on_hangup = on_hangup
+        self._is_changed = is_changed
+        self._watch_at = float("inf")
         self._pass_fds = tuple(pass_fds)
         self._patience = patience or Patience()
         self._slots: list[_Slot] = []
@@ -112,23 +135,33 @@ class Supervisor:
 
     def _supervise(self, signals: Signals) -> None:
         for group in self._groups:
-            now = time.monotonic()
-            self._slots += [_Slot(child, start_at=now) for child in group]
-            remind_at = now + STILL_WAITING_S
-            while not self._are_ready():
-                if self._turn(signals):
-                    return
-                if time.monotonic() >= remind_at:
-                    waiting = [s.child.name for s in self._slots if not s.is_ready]
-                    log.info("still waiting for %s", ", ".join(waiting))
-                    remind_at += STILL_WAITING_S
-        self._on_ready(self._processes())
+            if not self._bring_up(group, signals):
+                return
+        if self._is_changed is not None:
+            self._watch_at = time.monotonic()
+        told: list[Process] = []
         while True:
-            was_ready = self._are_ready()
+            if self._are_ready() and self._processes() != told:
+                told = self._processes()
+                self._on_ready(told)
+            if self._is_reload_due(signals):
+                self._reload()
             if self._turn(signals):
                 return
-            if self._are_ready() and not was_ready:
-                self._on_ready(self._processes())
+
+    def _bring_up(self, group: Sequence[Child], signals: Signals) -> bool:
+        """Start a group and wait until it answers; False if we are to stop."""
+        now = time.monotonic()
+        self._slots += [_Slot(child, start_at=now) for child in group]
+        remind_at = now + STILL_WAITING_S
+        while not self._are_ready():
+            if self._turn(signals):
+                return False
+            if time.monotonic() >= remind_at:
+                waiting = [s.child.name for s in self._slots if not s.is_ready]
+                log.info("still waiting for %s", ", ".join(waiting))
+                remind_at += STILL_WAITING_S
+        return True
 
     def _turn(self, signals: Signals) -> bool:
         """Wait for the next thing to happen, and do it; True if we are to stop."""
@@ -137,7 +170,11 @@ class Supervisor:
         for slot in self._slots:
             process = slot.process
             if process is not None and self._bury(slot, process):
-                self._plan_restart(slot, process)
+                if slot.is_leaving:
+                    log.info("stopped process=%s", slot.child.name)
+                else:
+                    self._plan_restart(slot, process)
+        self._see_off()
         for slot in self._slots:
             if slot.process is None and slot.start_at <= time.monotonic():
                 self._start(slot)
@@ -148,18 +185,54 @@ class Supervisor:
     def _pause(self) -> float | None:
         """Seconds until something is due; None if only a signal can be."""
         due = [slot.start_at for slot in self._slots if slot.process is None]
+        due += [slot.leaves_by for slot in self._slots if slot.is_leaving]
+        if self._is_changed is not None:
+            due.append(self._watch_at)
         if any(slot.process and not slot.is_ready for slot in self._slots):
             due.append(self._probe_at)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _are_ready(self) -> bool:
-        return all(slot.is_ready for slot in self._slots)
+        return all(slot.is_ready or slot.is_leaving for slot in self._slots)
+
+    def _is_reload_due(self, signals: Signals) -> bool:
+        is_due, signals.is_reload_asked = signals.is_reload_asked, False
+        if self._is_changed is not None and self._watch_at <= time.monotonic():
+            self._watch_at = time.monotonic() + WATCH_EVERY_S
+            is_due |= self._is_changed()
+        return is_due
+
+    def _reload(self) -> None:
+        children = self._on_hangup()
+        if children is None:
+            return
+        wanted = {child.name: child for child in children}
+        for slot in self._slots:
+            child = wanted.pop(slot.child.name, None)
+            slot.is_leaving = child is None
+            slot.child = child or slot.child
+        # Doors first: what they route then is what the others know.
+        for slot, process in sorted(_alive(self._slots), key=lambda s: s[0].child.role):
+            if slot.child.role in RELOADING and not slot.is_leaving:
+                process.send_signal(signal.SIGHUP)
+        _terminate([slot for slot in self._slots if slot.is_leaving])
+        now = time.monotonic()
+        self._slots += [_Slot(child, start_at=now) for child in wanted.values()]
+
+    def _see_off(self) -> None:
+        """Forget who has left, and hasten who takes too long for it."""
+        for slot, process in _alive(self._slots):
+            if slot.is_leaving and slot.leaves_by <= time.monotonic():
+                log.warning("killed process=%s: it did not stop", slot.child.name)
+                _signal_group(process.pid, signal.SIGKILL)
+                slot.asked_at = time.monotonic()
+        self._slots = [s for s in self._slots if s.process or not s.is_leaving]
 
     def _processes(self) -> list[Process]:
         return [
             Process(slot.child.name, slot.process.pid)
             for slot in self._slots
-            if slot.process is not None
+            if slot.process is not None and not slot.is_leaving
         ]
 
     def _start(self, slot: _Slot) -> None:
@@ -184,7 +257,7 @@ class Supervisor:
             log.error("not started process=%s: %s", child.name, error)
             slot.start_at = time.monotonic() + self._patience.longest_s
             return
-        slot.started_at = time.monotonic()
+        slot.started_at, slot.asked_at = time.monotonic(), None
         slot.is_ready = False
         self._probe_at = slot.started_at + self._patience.probe_s
         log.info("started process=%s pid=%d", child.name, slot.process.pid)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from bson.raw_bson import RawBSONDocument
 
+from mta.config.live import Live
 from mta.config.zones import Config
 from mta.errors import MtaError, Rejected, StoreUnavailable
 from mta.intake.expand import Expander
@@ -65,10 +66,10 @@ class Intake:
         now: The clock; aware UTC, whole milliseconds.
     """
 
-    config: Config
+    config: Live[Config]
     hostname: str
     ids: Callable[[], str]
-    routing: Routing
+    routing: Live[Routing]
     spool: Spool
     messages: Messages
     expander: Expander
@@ -95,6 +96,8 @@ class Submission:
     def __init__(self, intake: Intake, envelope: Envelope) -> None:
         self.id = intake.ids()
         self._intake = intake
+        # One configuration from beginning to end, whatever comes into force meanwhile.
+        self._config, self._routing = intake.config.current, intake.routing.current
         self._envelope = envelope
         self._created_at = intake.now()
         self._binary = BinaryToBase64() if envelope.is_binary else None
@@ -183,7 +186,7 @@ class Submission:
         section = HeaderSection.parse(self._splitter.header)
         if self._envelope.from_header:
             reverse_path, recipients = extract_envelope(
-                section, max_recipients=intake.config.api.max_recipients
+                section, max_recipients=self._config.api.max_recipients
             )
             self._envelope = replace(
                 self._envelope, reverse_path=reverse_path, recipients=recipients
@@ -194,18 +197,18 @@ class Submission:
             now=self._created_at,
             hostname=intake.hostname,
             rules=HeaderRules(
-                add_missing=intake.config.queue.add_missing,
-                x_originating_ip=intake.config.queue.x_originating_ip,
+                add_missing=self._config.queue.add_missing,
+                x_originating_ip=self._config.queue.x_originating_ip,
             ),
         )
         terms = settle_terms(
-            intake.config, self._envelope, prepared, created_at=self._created_at
+            self._config, self._envelope, prepared, created_at=self._created_at
         )
         addresses = map(normalize_address, self._envelope.recipients)
-        routed = intake.routing.route(
+        routed = self._routing.route(
             tuple(addresses), envelope=self._envelope, prepared=prepared
         )
-        kept_until = terms.give_up_at + intake.config.queue.keep_content
+        kept_until = terms.give_up_at + self._config.queue.keep_content
         writer = intake.spool.open(expires_at=kept_until + SPOOL_GRACE)
         return _Opened(prepared, routed, terms, writer)
 

@@ -17,6 +17,7 @@ from functools import partial
 from threading import BoundedSemaphore
 from typing import Final, Protocol, TypeVar
 
+from mta.config.live import Live
 from mta.config.wording import shorten
 from mta.errors import Rejected, StoreUnavailable
 from mta.intake.http_auth import CalloutFailed, HttpAuth
@@ -85,7 +86,7 @@ class Logins:
         failed: FailedLogins,
         *,
         usage: Usage,
-        http: HttpAuth | None,
+        http: Live[HttpAuth | None],
         aside: Aside,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -165,7 +166,7 @@ class Logins:
         user = self._find(username)
         if user is None:
             # One of the web service's; or of ours, and removed meanwhile.
-            return None if is_vouched or self._http is not None else CLOSED
+            return None if is_vouched or self._http.current is not None else CLOSED
         if user.is_disabled:
             return CLOSED
         return None if user.may_send_from(reverse_path) else NOT_FROM
@@ -204,15 +205,16 @@ class Logins:
 
     def _identify(self, credentials: Credentials, origin: str) -> str:
         """The user's name; raises ``_Wrong``."""
+        http = self._http.current
         match credentials:
             case Password(name, password):
                 user = self._find(name)
-                if user is None and self._http is not None:
-                    return self._ask(self._http, credentials, origin)
+                if user is None and http is not None:
+                    return self._ask(http, credentials, origin)
                 is_right = self._is_right(name, user, password, origin)
             case Token(name):
-                if self._http is not None:
-                    return self._ask(self._http, credentials, origin)
+                if http is not None:
+                    return self._ask(http, credentials, origin)
                 self._hold_back(name, origin)
                 raise _Wrong("nobody knows about tokens here")
             case Proof(name, is_right):

@@ -12,6 +12,7 @@ from statistics import median_low
 from threading import Event, Thread
 from typing import Final
 
+from mta.config.live import Live
 from mta.config.zones import PressureConfig
 from mta.errors import StoreUnavailable
 from mta.observe.metrics import show_pressure
@@ -42,7 +43,7 @@ class PressureMonitor:
     def __init__(
         self,
         queue: QueueVitals,
-        limits: PressureConfig,
+        limits: Live[PressureConfig],
         *,
         monotonic: Callable[[], float],
         free_memory: Callable[[], float | None],
@@ -53,7 +54,6 @@ class PressureMonitor:
         self._monotonic = monotonic
         self._free_memory = free_memory
         self._every_s = every_s
-        self._patience = max(PATIENCE * limits.max_latency, LEAST_PATIENCE)
         self._stopping = Event()
         self._waiting = 0
         self._waiting_until_s = float("-inf")
@@ -103,13 +103,15 @@ class PressureMonitor:
                 latency=latency,
             )
         )
-        return latency <= self._limits.max_latency
+        return latency <= self._limits.current.max_latency
 
     def _ask(self) -> timedelta:
         """Learn the queue's depth, and how long that takes now."""
         began_s = self._monotonic()
+        most = self._limits.current.max_latency
+        patience = max(PATIENCE * most, LEAST_PATIENCE)
         try:
-            depth = self._queue.ask(patience=self._patience)
+            depth = self._queue.ask(patience=patience)
         except StoreUnavailable as error:
             log.info("no vitals error=%s", error)
             if self._failing_since_s is None:
@@ -128,7 +130,7 @@ class PressureMonitor:
         return timedelta(seconds=median_low(self._latencies_s))
 
     def _judge(self, vitals: Vitals) -> None:
-        before, limits = self._strains, self._limits
+        before, limits = self._strains, self._limits.current
         strains = judge(vitals, limits, before)
         figures = explain(vitals, limits)
         self._strains, self._figures = strains, figures

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mta.config.zones import Config, IPAddress
 from mta.delivery import Notice
 from mta.errors import Rejected
-from mta.mail.address import domain_of
+from mta.mail.address import domain_of, first_address
 from mta.mail.envelope import Envelope
 from mta.mail.submit import Prepared
 from mta.policy.routing import Router, RoutingFacts, UnknownZone
@@ -52,18 +52,13 @@ class Routing:
 
     def _facts(self, envelope: Envelope, prepared: Prepared) -> RoutingFacts:
         section = prepared.section
-        names = self.router.header_names
-        header = [
-            (name, value)
-            for name, _ in section.fields()
-            if name in names
-            for value in section.get_all(name)
-        ]
+        author = first_address(section.raw_values("From"))
         return RoutingFacts(
             sender_domain=domain_of(envelope.reverse_path),
+            from_domain=domain_of(author),
             origin=_address(envelope.origin),
             requested_zone=envelope.requested_zone or prepared.requested_zone,
-            header=header,
+            header=tuple(section.select(self.router.header_names)),
             may_choose=may_choose(self.config, envelope.interface),
         )
 

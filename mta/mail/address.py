@@ -11,7 +11,7 @@ prose, and a recipient found there would be a recipient nobody named.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
@@ -139,6 +139,12 @@ def iter_mailboxes(value: str) -> Iterator[Mailbox]:
         else:
             segment.note_special(piece)
     yield from segment.take()
+
+
+def first_address(values: Iterable[str]) -> str:
+    """The first address in fields such as From, as raw values; "" if there is none."""
+    mailboxes = (mailbox for value in values for mailbox in iter_mailboxes(value))
+    return next((mailbox.address for mailbox in mailboxes), "")
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ RFC 5322 §2.2 (fields), §3.6.8 (names), §4.5 (blanks before the colon).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Self
 
 from mta.mail.words import decode_words, encode_words
@@ -84,6 +84,10 @@ class HeaderSection:
     def get_all(self, name: str) -> list[str]:
         """The values of all fields of that name, unfolded and decoded."""
         return [_decode(raw) for raw in self._find(name)]
+
+    def select(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Fields of these lower-case names from top to bottom, values as of `get`."""
+        return ((key, _decode(raw)) for key, raw in self._fields if key in names)
 
     def raw_values(self, name: str) -> list[str]:
         """The values unfolded but not decoded, as address parsers want them.

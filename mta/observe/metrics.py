@@ -97,11 +97,16 @@ PARKED = Counter(
     "Deliveries that met a limit of connections and wait for a slot.",
     ["zone", "limit"],
 )
+MEASURES_TAKEN = Counter(
+    "mta_measures_taken",
+    "Replies that led to a measure, or prolonged it.",
+    ["rule", "action"],
+)
 RATE_WAITS = Counter(
     "mta_rate_waits",
     "Deliveries that met a rate and were given a time of their own.",
     ["zone", "limit"],
-)  # limit: zone, domain, provider, source
+)  # limit: zone, domain, provider, source, shared
 CHAINED = Counter(
     "mta_deliveries_chained",
     "Parked deliveries taken on by whoever freed the slot.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from mta.config.live import Live
 from mta.config.zones import Config
 from mta.delivery import Delivery, DeliveryState
 from mta.errors import StoreUnavailable
@@ -64,7 +65,7 @@ class Look:
         ask_broker: True if the broker answers.
     """
 
-    config: Config
+    config: Live[Config]
     db: Mongo
     messages: Messages
     census: Census
@@ -73,7 +74,7 @@ class Look:
 
     def zones(self, *, include_disabled: bool = False) -> list[str]:
         """Names of the zones, sorted without regard to case."""
-        zones = self.config.zones.values()
+        zones = self.config.current.zones.values()
         names = [zone.name for zone in zones if include_disabled or not zone.disabled]
         return sorted(names, key=str.casefold)
 

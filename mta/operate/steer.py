@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from mta.config.live import Live
 from mta.delivery import Delivery, DeliveryState, Outcome
 from mta.operate.timeline import CATEGORY
 from mta.reply import Reply, make_reply
@@ -103,13 +104,13 @@ class Steer:
     steering: Steering
     census: Census
     messages: Messages
-    keep_records: timedelta
+    keep_records: Live[timedelta]
     now: Callable[[], datetime]
 
     def steer(self, order: Order, delivery_id: str) -> Steered | None:
         """Carry out an order about one delivery; None if there is none."""
         outcome = self._outcome(order)
-        keep_until = outcome.at + self.keep_records
+        keep_until = outcome.at + self.keep_records.current
         found = None
         for _ in range(_TRIES):
             steered = self.steering.steer(delivery_id, outcome, keep_until=keep_until)
@@ -133,7 +134,7 @@ class Steer:
             return None
         outcome = self._outcome(order)
         changed = self.steering.steer_message(
-            message_id, outcome, keep_until=outcome.at + self.keep_records
+            message_id, outcome, keep_until=outcome.at + self.keep_records.current
         )
         log.info(
             "steered order=%s id=%s deliveries=%d", order.value, message_id, changed

@@ -15,6 +15,8 @@ from mta.reply import EnhancedStatus
 
 Action = Literal["defer", "bounce"]
 
+BLACKLIST = "blacklist"
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -45,7 +47,15 @@ class Classification:
 
 
 def decide(failure: AttemptFailed) -> Decision:
-    """Decide what follows from a failed attempt; the unknown is for later."""
+    """Decide what follows from a failed attempt; the unknown is for later.
+
+    Where our address is what is refused, whatever the code, another may do better;
+    if there was none, that was the last word.
+    """
+    if failure.pool_address and category_of(failure) == BLACKLIST:
+        if failure.may_move:
+            return Decision("defer", f"{failure.pool_address} is blacklisted")
+        return Decision("bounce", "blacklisted, and no other address is left")
     if isinstance(failure, PermanentFailure):
         return Decision("bounce", f"permanent failure ({failure.category})")
     return Decision("defer", f"transient failure ({failure.category})")
@@ -73,6 +83,11 @@ def classify_reply(text: str) -> Classification:
     action: Action = "bounce" if code >= 500 else "defer"
     reason = f"reply code {code}"
     category = _BY_CODE.get(code, "other")
+    if _BLACKLISTED.search(text):
+        return Classification(
+            *("defer", BLACKLIST, code, str(status or "")),
+            *(_one_line(text, code, status), f"{reason}, speaks of a blacklist"),
+        )
     if status is not None:
         category = _category_of(status)
         reason += f", status {status}"
@@ -82,6 +97,19 @@ def classify_reply(text: str) -> Classification:
 
 
 MAX_TEXT = 64 * 1024
+
+# What is said to an address that is on somebody's list, not to a message. A name of a
+# list alone is no sign: texts about spam name them, too.
+_BLACKLISTED = re.compile(
+    r"\b(?:client host|sending host|server|host|ip(?: address)?|address)\b[^\n]{0,80}"
+    r"\b(?:blocked using|(?:black|block|deny)[ -]?listed|listed (?:in|on|by|at))\b"
+    r"|\b(?:blocked|rejected|refused|denied)\b[^\n]{0,80}"
+    r"\b(?:spamhaus|spamcop|barracuda|sorbs|uceprotect|abusix|invaluement|hostkarma"
+    r"|senderscore|(?:dns|r)b-?l|(?:black|block|deny)[ -]?list)"
+    r"|\bon (?:a|our|the|your) (?:black|block|deny)[ -]?list\b"
+    r"|\bnot allowed to connect\b",
+    re.IGNORECASE,
+)
 
 _HEAD = re.compile(r"\s*([45][0-9]{2})(?:[ \-]+([45]\.[0-9]{1,3}\.[0-9]{1,3})\b|\b)")
 

@@ -4,7 +4,8 @@ A *slot* is the right to have one open connection counted against a limit; a *pa
 is a limit of messages per time. A session needs its slots all at once or none, and
 a message its paces likewise. Keys name limits, the narrowest first, so that who has
 to wait does so where it is tightest: ``domain:ZONE:DOMAIN`` (per zone), then
-``provider:ZONE:NAME``, ``source:ADDRESS`` (over all zones) and ``zone:NAME``.
+``provider:ZONE:NAME``, ``source:ADDRESS`` (over all zones), ``shared:NAME`` (of all
+that name it) and ``zone:NAME``.
 
 Rates are even: no burst is saved up. A limit's clock holds the instant of its last
 grant; the next is one interval later at the earliest. So in any window of length w
@@ -28,8 +29,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
+from mta.config.limits import DomainLimits, SharedLimit
 from mta.config.values import Rate
-from mta.config.zones import Config, PoolAddress, Provider, Zone
+from mta.config.zones import Config, ConnectionCache, PoolAddress, Provider, Zone
 
 PATIENCE = timedelta(seconds=1)
 HORIZON = timedelta(hours=1)
@@ -163,17 +165,66 @@ def demand_of(
     rows: list[tuple[str, int | None, Rate | None]] = [
         (limit_key("domain", zone.name, domain), limits.max_connections, limits.rate)
     ]
+    shared = [*limits.limits]
     if provider is not None:
+        shared += provider.limits
         key = limit_key("provider", zone.name, provider.name)
         rows.append((key, provider.max_connections, provider.rate))
     if source is not None:
+        shared += source.limits
         key = limit_key("source", str(source.address))
         rows.append((key, source.max_connections, source.rate))
+    for name in dict.fromkeys((*shared, *zone.limits)):
+        # A session may be older than the configuration, and so may what it names.
+        if own := config.limits.get(name):
+            rows.append((limit_key("shared", name), own.max_connections, own.rate))
     rows.append((limit_key("zone", zone.name), zone.connections, zone.throttling))
     return Demand(
         slots=tuple(Slot(key, limit) for key, limit, _ in rows if limit is not None),
         paces=tuple(Pace(key, rate) for key, _, rate in rows if rate is not None),
     )
+
+
+def cache_of(
+    config: Config, zone: Zone, domain: str, *, provider: Provider | None
+) -> ConnectionCache:
+    """How long a session is kept: as the zone says, for no more than others want."""
+    cache = zone.connection_cache
+    others = (
+        config.domain_limits(domain).reuse_count,
+        provider.reuse_count if provider else None,
+    )
+    least = min(count for count in (cache.reuse_count, *others) if count is not None)
+    return cache.model_copy(update={"reuse_count": least})
+
+
+def slots_of(config: Config, key: str) -> int | None:
+    """The connections that a limit allows; None: any number, or it is not known."""
+    kind, _, name = key.partition(":")
+    owner: DomainLimits | Provider | PoolAddress | SharedLimit | None
+    match kind:
+        case "zone":
+            return config.connections_of(name)
+        case "domain":
+            owner = config.domain_limits(name.partition(":")[2])
+        case "provider":
+            owner = config.providers.get(name.partition(":")[2])
+        case "source":
+            pools = config.pools.values()
+            own = (a for pool in pools for a in pool if str(a.address) == name)
+            owner = next(own, None)
+        case "shared":
+            owner = config.limits.get(name)
+        case _:
+            owner = None
+    return owner.max_connections if owner else None
+
+
+def zone_of(key: str) -> str:
+    """The zone whose limit it is; empty if it is one of several."""
+    kind, _, name = key.partition(":")
+    is_zones = kind in {"zone", "domain", "provider"}
+    return name.partition(":")[0] if is_zones else ""
 
 
 def limit_key(*parts: str) -> str:

@@ -38,10 +38,10 @@ class Connector:
     """Opens sessions.
 
     Attributes:
-        hostname: What we call ourselves where the source address has no name.
+        name_of: What we call ourselves, by the address we dial from.
     """
 
-    hostname: str
+    name_of: Callable[[PoolAddress | None], str]
     timeouts: Timeouts = field(default_factory=Timeouts)
     tls: ssl.SSLContext = field(default_factory=make_tls_context)
     monotonic: Callable[[], float] = time.monotonic
@@ -82,6 +82,7 @@ class Connector:
         fuse: Fuse,
         tls: ssl.SSLContext | None,
     ) -> Session:
+        ehlo_name = self.name_of(source)  # may take its time, so not while a peer waits
         try:
             sock = dial(
                 target.address,
@@ -97,7 +98,7 @@ class Connector:
             host=target.host,
             address=str(target.address),
             source=sock.getsockname()[0],
-            ehlo_name=(source.name if source else None) or self.hostname,
+            ehlo_name=ehlo_name,
         )
         session = Session(sock, hop, timeouts=self.timeouts, monotonic=self.monotonic)
         try:

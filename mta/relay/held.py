@@ -12,10 +12,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
-from mta.config.zones import ConnectionCache, PoolAddress, Provider
+from mta.config.zones import ConnectionCache, PoolAddress
 from mta.relay.fuse import Fuse
 from mta.relay.permits import Permit
-from mta.relay.request import Hop, OpenContent
+from mta.relay.request import Hop, OpenContent, Places
 from mta.reply import Reply
 from mta.smtp.client import Transaction
 
@@ -60,7 +60,9 @@ class HeldSession:
     Attributes:
         source: The pool's address it was dialed from; None if the system chose.
         cache: How long it may wait for its next use, and how often it is used.
-        provider: Who received for the domain it was opened for, if known as one.
+        is_outdated: The limits within which it was opened may be others now: it is
+            used no more.
+        places: Who received for the domain it was opened for.
         idle_until: The pool's: when an idle session has waited long enough.
     """
 
@@ -70,17 +72,19 @@ class HeldSession:
         permit: Permit,
         endings: "Endings",
         *,
+        is_outdated: Callable[[], bool] = lambda: False,
         key: Key,
         source: PoolAddress | None,
-        provider: Provider | None,
+        places: Places,
         cache: ConnectionCache,
     ) -> None:
         self.cache = cache
         self.session = session
         self.permit = permit
+        self.is_outdated = is_outdated
         self.key = key
         self.source = source
-        self.provider = provider
+        self.places = places
         self.idle_until = 0.0
         self._endings = endings
 
@@ -100,18 +104,23 @@ class HeldSession:
         return self.session.is_usable
 
     @property
+    def is_young(self) -> bool:
+        """It has not been used as often as it may be."""
+        return self.uses < self.cache.reuse_count
+
+    @property
     def must_yield(self) -> bool:
-        """Somebody waits for one of its slots."""
-        return self.permit.issuer.is_in_the_way(self.keys)
+        """Somebody waits for one of its slots, or they are not what they were."""
+        return self.is_outdated() or self.permit.issuer.is_in_the_way(self.keys)
 
     @property
     def has_next(self) -> bool:
         """Another delivery waits that it could carry."""
-        return self.permit.issuer.has_next(self.keys)
+        return not self.is_outdated() and self.permit.issuer.has_next(self.keys)
 
     def is_quiet(self) -> bool:
-        """It still stands, as far as can be seen."""
-        return self.session.is_quiet()
+        """It still stands, as far as can be seen, and may be used."""
+        return not self.is_outdated() and self.session.is_quiet()
 
     def close(self) -> None:
         """End it and give its slots back, without keeping the caller."""

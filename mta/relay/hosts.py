@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from itertools import islice
 from typing import Protocol
 
+from mta.config.live import Live
 from mta.config.zones import DnsConfig, HostPort, IPAddress, Zone
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
 from mta.policy.targets import (
@@ -185,6 +186,26 @@ class TargetFinder:
                 address=str(addresses[0]),
             )
         return kept
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTargets:
+    """Finds targets by the configuration in force; a search goes on with its own."""
+
+    finder: Live[TargetFinder]
+
+    @property
+    def sandbox(self) -> HostPort | None:
+        return self.finder.current.sandbox
+
+    def destination(self, zone: Zone, domain: str) -> str:
+        return self.finder.current.destination(zone, domain)
+
+    def find_hosts(self, zone: Zone, domain: str) -> tuple[str, ...]:
+        return self.finder.current.find_hosts(zone, domain)
+
+    def find_targets(self, zone: Zone, domain: str) -> Iterator[Target]:
+        return self.finder.current.find_targets(zone, domain)
 
 
 def _either(own: bool | None, general: bool) -> bool:

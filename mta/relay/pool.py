@@ -131,7 +131,9 @@ class SessionPool(Generic[_S]):
         now = self._monotonic()
         with self._lock:
             over = [
-                idle for idle in self._all.values() if idle.session.idle_until <= now
+                idle
+                for idle in self._all.values()
+                if idle.session.idle_until <= now or idle.session.must_yield
             ]
             for idle in over:
                 self._forget(idle)

@@ -12,13 +12,13 @@ the limits from before the dial until the peer has closed it.
 """
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from mta.config.live import Live
 from mta.config.zones import Config, PoolAddress
 from mta.errors import (
     AttemptFailed,
@@ -28,16 +28,19 @@ from mta.errors import (
     Stopping,
     TransientFailure,
 )
+from mta.policy.limits import cache_of
 from mta.relay.admission import Admission, Turn
+from mta.relay.clockwork import Clockwork
 from mta.relay.failures import StaleSession
 from mta.relay.fuse import Fuse
 from mta.relay.held import Endings, HeldSession, Key, RelaySession
 from mta.relay.hosts import Target
 from mta.relay.permits import Limits, OnFree, Permit, Permits
-from mta.relay.plan import FindsTargets, Planner
+from mta.relay.plan import Planner
 from mta.relay.pool import SessionPool
-from mta.relay.request import Chain, RelayRequest, Sent
+from mta.relay.request import NOWHERE, Chain, RelayRequest, Sent
 from mta.relay.search import Search
+from mta.relay.sources import Sources, Use
 from mta.relay.troubles import Troubles
 from mta.smtp.client import Transaction
 
@@ -59,24 +62,6 @@ class Connects(Protocol):
     ) -> RelaySession: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clockwork:
-    """Time, as the relay needs it; tests have their own.
-
-    Attributes:
-        budget: No further host is tried after this long.
-        dialing: Nor after this long if no host so far could be connected to.
-        farewell: For all goodbyes together when the process ends; one alone has
-            ``Timeouts.quit``.
-    """
-
-    budget: timedelta
-    dialing: timedelta = timedelta(minutes=2)
-    farewell: timedelta = timedelta(seconds=2.2)
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
 @dataclass(slots=True)
 class _Attempt:
     request: RelayRequest
@@ -85,6 +70,7 @@ class _Attempt:
     trouble: str  # the destination's key
     chain: Chain | None
     fuse: Fuse = field(default_factory=Fuse)
+    use: Use = field(default_factory=Use)
 
 
 class Relay:
@@ -98,8 +84,8 @@ class Relay:
     def __init__(
         self,
         *,
-        config: Config,
-        targets: FindsTargets,
+        config: Live[Config],
+        sources: Sources,
         connector: Connects,
         limits: Limits,
         on_free: OnFree,
@@ -107,12 +93,14 @@ class Relay:
         endings: Endings,
         clockwork: Clockwork,
     ) -> None:
-        self._targets = targets
         self._connector = connector
+        self._config = config
+        self._targets = sources.targets
         self._pool = pool
         self._endings = endings
         self._clock = clockwork
-        self._planner = Planner(config, targets)
+        self._planner = Planner(sources.targets)
+        self._sources = sources
         self._permits = Permits(limits, on_free)
         self._troubles = Troubles(limits, monotonic=clockwork.monotonic)
         self._admission = Admission(
@@ -150,9 +138,14 @@ class Relay:
         try:
             with self._registered(attempt.fuse):
                 return self._send(attempt)
-        except TransientFailure as failure:
-            if attempt.fuse.is_blown:
+        except AttemptFailed as failure:
+            if attempt.fuse.is_blown and isinstance(failure, TransientFailure):
+                self._sources.give_back(attempt.use)
                 raise Stopping from failure  # we broke it ourselves
+            self._sources.settle(failure, request, attempt.use)
+            raise
+        except BaseException:
+            self._sources.give_back(attempt.use)
             raise
         finally:
             if chain is not None:
@@ -229,15 +222,14 @@ class Relay:
 
     def _take(self, attempt: _Attempt) -> HeldSession | None:
         """Take a session that may go on with this request: the chain's, or idle."""
-        keys = list(self._planner.idle_keys(attempt.request))
+        idle = dict.fromkeys(self._sources.idle(attempt.request, attempt.use))
+        keys = [self._planner.key(attempt.request, source) for source in idle]
         kept = self._take_kept(attempt.chain, keys)
-        if kept is not None:
-            self._admit_again(attempt, kept)
+        if kept is not None and self._admit_again(attempt, kept):
             return kept
         for key in keys:
             held = self._pool.take(key)
-            if held is not None:
-                self._admit_again(attempt, held)
+            if held is not None and self._admit_again(attempt, held):
                 return held
         return None
 
@@ -247,16 +239,22 @@ class Relay:
         if chain is None or not isinstance(chain.session, HeldSession):
             return None
         kept, chain.session = chain.session, None
-        if kept.key in keys and kept.is_quiet():
+        if kept.key in keys and kept.is_young and kept.is_quiet():
             return kept
         self._give_back(kept)
         return None
 
-    def _admit_again(self, attempt: _Attempt, held: HeldSession) -> None:
+    def _admit_again(self, attempt: _Attempt, held: HeldSession) -> bool:
+        """See whether a session may go on with this request; else it is idle again."""
+        request, use = attempt.request, attempt.use
         # Only where DNS is not asked can the domain be another than before, and
         # there is no provider there: the session's own is the right one.
-        demand = self._planner.demand(attempt.request, held.source, held.provider)
+        use.places = held.places if held.places != NOWHERE else None
         try:
+            if not self._sources.enter(request, held.source, use):
+                self._pool.put_back(held.key, held)
+                return False
+            demand = self._sources.demand(request, held.source, use)
             self._admission.admit(held.permit, demand, attempt.turn)
         except Postponed:
             self._pool.put_back(held.key, held)
@@ -264,6 +262,7 @@ class Relay:
         except BaseException:
             held.cut()
             raise
+        return True
 
     def _send_anew(self, attempt: _Attempt, permit: Permit) -> Sent:
         search = Search(self._clock.budget, self._clock.dialing)
@@ -296,21 +295,23 @@ class Relay:
         """Open a session, within the limits; it takes the permit over."""
         self._check_running()
         request = attempt.request
-        source = self._planner.source(request, target)
-        provider = self._planner.provider(request)
-        demand = self._planner.demand(request, source, provider)
+        source = self._sources.choose(request, target, attempt.use)
+        demand = self._sources.demand(request, source, attempt.use)
         self._admission.admit(permit, demand, attempt.turn, trouble=attempt.trouble)
         session = self._connector.connect(
             target, source, attempt.fuse, ignore_tls=request.zone.ignore_tls
         )
+        places = self._sources.places(request, attempt.use)
+        zone, provider = request.zone, places.provider
         return HeldSession(
             session,
             permit.hand_over(),
             self._endings,
+            is_outdated=lambda: request.config is not self._config.current,
             key=self._planner.key(request, source),
             source=source,
-            provider=provider,
-            cache=request.zone.connection_cache,
+            places=places,
+            cache=cache_of(request.config, zone, request.domain, provider=provider),
         )
 
     def _transact(self, attempt: _Attempt, held: HeldSession) -> Sent:
@@ -329,6 +330,7 @@ class Relay:
             self._troubles.clear(attempt.trouble)
             self._await_turn(attempt.turn)
             self._check_running()
+            self._begin_rest(attempt)
             reply = session.transact(transaction, request.open_content, attempt.fuse)
         except Exception:
             # A refusal leaves the session as good as it was; what broke it shows.
@@ -356,7 +358,7 @@ class Relay:
         if not turn.paid or self._clock.monotonic() - turn.ready_at < STALE_S:
             return
         turn.paid.clear()
-        demand = self._planner.demand(attempt.request, held.source, held.provider)
+        demand = self._sources.demand(attempt.request, held.source, attempt.use)
         try:
             self._admission.admit(held.permit, demand, turn)
         except Postponed:
@@ -371,11 +373,20 @@ class Relay:
         if left_s > 0:
             self._clock.sleep(left_s)
 
+    def _begin_rest(self, attempt: _Attempt) -> None:
+        """From one message to the next on a connection: see ``Chain.rests_until``."""
+        rate = attempt.request.zone.connection_throttling
+        if attempt.chain is not None and rate is not None:
+            rest_s = rate.interval.total_seconds()
+            attempt.chain.rests_until = self._clock.monotonic() + rest_s
+
     def _keep_or_give_back(self, attempt: _Attempt, held: HeldSession) -> None:
-        is_young = held.uses < held.cache.reuse_count
-        may_go_on = not self._is_stopping and held.is_usable and is_young
-        if attempt.chain is not None and may_go_on and held.has_next:
-            attempt.chain.session = held
+        chain = attempt.chain
+        rests = attempt.request.zone.connection_throttling is not None
+        may_stay = not self._is_stopping and held.is_usable
+        has_use = rests or (held.is_young and held.has_next)
+        if chain is not None and may_stay and has_use:
+            chain.session = held
         else:
             self._give_back(held)
 

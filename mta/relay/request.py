@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from mta.config.zones import Zone
+from mta.config.zones import Config, Provider, Zone
 from mta.delivery import NO_WISHES, Wishes
 from mta.reply import Reply
 
@@ -27,6 +27,26 @@ class Hop:
     ehlo_name: str
 
 
+class Places(NamedTuple):
+    """Who receives for a domain.
+
+    Attributes:
+        provider: None if it is nobody in particular.
+        site: As ``mta.policy.measures.site_of`` names it; "": nowhere, or unknown.
+    """
+
+    provider: Provider | None
+    site: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What measures about them are filed under."""
+        own = (self.provider.name,) if self.provider else ()
+        return (*own, self.site) if self.site else own
+
+
+NOWHERE = Places(None, "")
+
 OpenContent = Callable[[Hop], Iterable[bytes]]
 
 
@@ -35,9 +55,11 @@ class RelayRequest:
     """One message for one recipient.
 
     Attributes:
+        config: The one in force when the attempt began.
         reverse_path: "" is the null path.
         domain: The recipient's: a lower-case A-label or an address literal.
         delivery_id: Sticks to its source address over all attempts.
+        sender: What sticks to it instead, together with all of its mail; "": nothing.
         size: Octets of content, roughly.
         needs_8bit: The content has octets above 127.
         needs_utf8: The header section has them.
@@ -46,8 +68,10 @@ class RelayRequest:
             and nothing is sent then.
         wishes: What its sender asks of the next hop.
         has_turn: It has waited for the time that a rate once gave it.
+        tenant: Whose mail it is.
     """
 
+    config: Config
     zone: Zone
     reverse_path: str
     recipient: str
@@ -59,6 +83,8 @@ class RelayRequest:
     open_content: OpenContent
     wishes: Wishes = NO_WISHES
     has_turn: bool = False
+    tenant: str = ""
+    sender: str = ""
 
 
 class KeptSession(Protocol):
@@ -73,13 +99,17 @@ class Chain:
     """One delivery after the other, by one caller.
 
     Attributes:
-        session: Left from the last one, if another delivery waits for its domain.
+        session: Left from the last one, if another delivery waits for its domain, or
+            it has to rest.
         admitted: Keys of the limits of which the last one had a slot, however it
             ended.
+        rests_until: Instant, on the monotonic clock, before which the session may
+            not be used or given up: its slots would be taken at once.
     """
 
     session: KeptSession | None = None
     admitted: frozenset[str] = frozenset()
+    rests_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

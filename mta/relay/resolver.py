@@ -45,7 +45,7 @@ FIRST_WAIT_S = 2.0  # for one nameserver; later rounds wait longer
 
 Exchange = Callable[[dns.message.Message, HostPort, float], dns.message.Message]
 Record = MX | IPAddress | str
-Kind = Literal["A", "AAAA", "MX"]
+Kind = Literal["A", "AAAA", "MX", "PTR"]
 
 # Host names as DNS may give them: letters, digits, hyphen, and the underscore that
 # real names have.
@@ -167,6 +167,18 @@ class Resolver:
         text = f"DNS Error: host {host} has no address"
         no_address = PermanentFailure(make_reply(550, "5.4.4", text), category="dns")
         raise failure or no_address
+
+    def find_names(self, address: IPAddress) -> tuple[str, ...]:
+        """Return the names that DNS gives an address; none if it has none.
+
+        Raises:
+            TransientFailure: nobody could tell.
+        """
+        name = address.reverse_pointer
+        answer = self._find(name, "PTR")
+        if answer.finding is Finding.FAILED:
+            raise _unknown(name, "PTR", answer)
+        return cast("tuple[str, ...]", answer.records)
 
     def _find(self, name: str, kind: Kind) -> Answer:
         name = name.lower()

@@ -54,9 +54,7 @@ class Gate:
         monotonic: Callable[[], float] = time.monotonic,
         max_addresses: int = MAX_ADDRESSES,
     ) -> None:
-        self._most_at_once = most_at_once
-        self._interval = rate.interval if rate else timedelta(0)
-        self._leeway = self._interval * (rate.count - 1) if rate else timedelta(0)
+        self.limit(most_at_once, rate)
         self._exempt = tuple(exempt)
         self._monotonic = monotonic
         self._max_addresses = max_addresses
@@ -66,6 +64,12 @@ class Gate:
     def __len__(self) -> int:
         """How many addresses are remembered."""
         return len(self._present) + len(self._gone)
+
+    def limit(self, most_at_once: int, rate: Rate | None) -> None:
+        """Let in by other limits from now on; those who are in stay."""
+        self._most_at_once = most_at_once
+        self._interval = rate.interval if rate else timedelta(0)
+        self._leeway = self._interval * (rate.count - 1) if rate else timedelta(0)
 
     def enter(self, address: IPAddress) -> Reply | None:
         """Ask for one more connection; None lets it in.

@@ -84,7 +84,7 @@ class Listener:
         observer: SessionObserver | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._interface = interface
+        self._hostname = hostname
         self._observer = observer
         self._name = interface.name
         self._connections: set[Connection] = set()
@@ -96,27 +96,45 @@ class Listener:
             most_at_once=interface.max_clients_per_address,
             rate=interface.connection_rate,
         )
-        self._tls = _contexts(interface)
-        if interface.authentication and guards.logins is None:
-            raise ValueError(f"interface {interface.name} has nobody to ask for logins")
         self._service = Service(
             interface=interface.name,
             options=session_options(interface, hostname),
             intake=intake,
             idle=interface.socket_timeout,
-            lifetime=interface.session_timeout,
             now=now,
-            tls=self._tls if interface.starttls else None,
             guards=guards,
             observer=observer,
             breathe=gevent.sleep,
         )
+        self.adopt(interface)
         port = interface.port if port is None else port
         self._server = StreamServer(
             _listen(interface.host, port), self._on_connect, spawn=self._group.spawn
         )
         host, port = self._server.address[:2]
         self.address: tuple[str, int] = (host, port)
+
+    def adopt(self, interface: Interface) -> None:
+        """Serve who comes from now on by other settings; who is there stays by his.
+
+        Where we listen does not change.
+
+        Raises:
+            TlsFault: The certificates cannot be used; nothing has changed.
+        """
+        if interface.authentication and self._service.guards.logins is None:
+            raise ValueError(f"interface {self._name} has nobody to ask for logins")
+        tls = _contexts(interface)
+        self._tls = tls
+        self._interface = interface
+        self._gate.limit(interface.max_clients_per_address, interface.connection_rate)
+        self._service = replace(
+            self._service,
+            options=session_options(interface, self._hostname),
+            idle=interface.socket_timeout,
+            lifetime=interface.session_timeout,
+            tls=tls if interface.starttls else None,
+        )
 
     def start(self) -> None:
         """Accept clients from now on; returns at once."""

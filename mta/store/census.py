@@ -68,6 +68,16 @@ class Census:
         }
 
     @guarded
+    def count_live_in(self, zones: Collection[str]) -> dict[str, int]:
+        """Rows that are not finished in each of ``zones`` that has any."""
+        states = {"$in": sorted(LIVE)}
+        counts = {
+            zone: self._rows.count_documents({"state": states, "zone": zone})
+            for zone in zones
+        }
+        return {zone: count for zone, count in counts.items() if count}
+
+    @guarded
     def listing(  # the six things a page of a list is made of
         self,
         states: Iterable[DeliveryState],

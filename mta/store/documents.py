@@ -29,8 +29,9 @@ from mta.delivery import (
     delivery_id,
     lane_of,
 )
-from mta.mail.address import domain_of
+from mta.mail.address import domain_of, first_address
 from mta.mail.envelope import Envelope
+from mta.mail.header import HeaderSection
 from mta.reply import make_reply
 from mta.store.mongo import Document
 
@@ -94,6 +95,15 @@ class StoredMessage:
     def size(self) -> int:
         """Bytes of header and body together, the empty line between included."""
         return len(self.header) + 2 + self.body.size
+
+    @property
+    def sender(self) -> str:
+        """Whose it is: the reverse path, else the author, else the client's address."""
+        envelope = self.envelope
+        if envelope.reverse_path:
+            return envelope.reverse_path
+        section = HeaderSection.parse(self.header)
+        return first_address(section.raw_values("From")) or envelope.origin or ""
 
     @property
     def needs_utf8(self) -> bool:

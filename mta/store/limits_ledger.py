@@ -120,7 +120,10 @@ class Ledger:
     ) -> dict[str, Clock]:
         clocks = {}
         for beat in beats:
-            clock, _ = self._clocks.get(beat.key, (_UNUSED, beat))
+            clock, before = self._clocks.get(beat.key, (_UNUSED, beat))
+            if before.interval != beat.interval:
+                # Another rate than it was: its turns are void, its last grant is not.
+                clock = Clock(clock.granted, 0)
             clocks[beat.key] = heal(clock, beat, now=now, floor=floor)
         return clocks
 

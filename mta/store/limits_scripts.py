@@ -6,7 +6,8 @@ the first argument. What a script shares with ``mta.policy.limits`` is written t
 Keys, each with an end of its own, so that nothing has to be swept:
 
 - ``mta:slots:KEY``: sorted set, who holds a slot of the limit, by the lease's end.
-- ``mta:clock:KEY``: "GRANTED TURN AGAIN", the instants of a rate's clock.
+- ``mta:clock:KEY``: "GRANTED TURN AGAIN INTERVAL", the instants of a rate's clock,
+  and the interval by which they were given.
 - ``mta:wanted``: sorted set of the limits that somebody waits for (named by their
   ``mta:slots:``), by when that is forgotten.
 - ``mta:trouble:KEY``: why a destination is left alone for a time.
@@ -74,13 +75,14 @@ local function take(key, now, ttl, member)
 end
 local function read_pace(key)
   local clock = redis.call('GET', key)
-  if not clock then return 0, 0, 0 end
-  local granted, turn, again = string.match(clock, '^(%d+) (%d+) ?(%d*)')
-  return tonumber(granted), tonumber(turn), tonumber(again) or 0
+  if not clock then return 0, 0, 0, nil end
+  local granted, turn, again, by = string.match(clock, '^(%d+) (%d+) ?(%d*) ?(%d*)')
+  return tonumber(granted), tonumber(turn), tonumber(again) or 0, tonumber(by)
 end
 local function write_pace(key, granted, turn, again, interval, now)
   local left = math.max(granted, turn, again) + interval - now
-  redis.call('SET', key, string.format('%.0f %.0f %.0f', granted, turn, again),
+  redis.call('SET', key,
+    string.format('%.0f %.0f %.0f %.0f', granted, turn, again, interval),
     'PX', math.ceil(math.max(left, 0) / 1000) + 60000)
 end
 """
@@ -114,7 +116,9 @@ end
 local clocks, opening, decisive = {}, now, 1
 for i = 1, paces do
   local interval = tonumber(ARGV[7 + slots + i])
-  local granted, turn, again = read_pace(KEYS[3 + slots + i])
+  local granted, turn, again, by = read_pace(KEYS[3 + slots + i])
+  -- Another rate than it was: its turns are void, and its last grant is not.
+  if by and by ~= interval then turn, again = 0, 0 end
   granted, turn = math.min(granted, now + $PATIENCE), math.min(turn, now + $HORIZON)
   again = math.min(again, now + $HORIZON)
   if now > math.max(granted, floor) + 2 * interval + $GRACE then

@@ -9,7 +9,7 @@ from typing import cast
 import bson
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, ReplaceOne, UpdateOne, WriteConcern
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -51,6 +51,9 @@ class Messages:
 
     def __init__(self, db: Mongo) -> None:
         self._messages = durable(db, MESSAGES)
+        # Should a mark be lost, the rows are written again, which changes nothing: the
+        # answer to a client need not wait for the journal once more.
+        self._marked = db.get_collection(MESSAGES, write_concern=WriteConcern(w=1))
         self._insert = Grouped(self._insert_all, most=20)
         self._find = Grouped(self._find_all)
         self._mark = Grouped(self._mark_all)
@@ -146,7 +149,7 @@ class Messages:
 
     def _mark_all(self, ids: Sequence[str]) -> list[None]:
         query = {"_id": {"$in": list(ids)}}
-        self._messages.update_many(query, {"$unset": {"expand_at": 1}})
+        self._marked.update_many(query, {"$unset": {"expand_at": 1}})
         return [None] * len(ids)
 
     @guarded

@@ -39,6 +39,9 @@ WORKERS = "workers"
 USERS = "users"
 USAGE = "usage"
 VITALS = "vitals"
+MEASURES = "measures"
+REFUSALS = "refusals"
+WARMUP = "warmup"
 SPOOL_BUCKET = "mail"
 INBOX_BUCKET = "inbox"
 
@@ -118,7 +121,12 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     WORKERS: (
         IndexModel([("seen_at", ASCENDING)], name="ttl", expireAfterSeconds=600),
     ),
-    USAGE: (IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),),
+    **{
+        name: (
+            IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+        )
+        for name in (USAGE, MEASURES, REFUSALS, WARMUP)
+    },
     # The GridFS specification wants (files_id, n); the TTLs are the backstop that
     # collects what a crash between body and message left.
     f"{SPOOL_BUCKET}.chunks": (

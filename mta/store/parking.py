@@ -14,10 +14,10 @@ from threading import Lock
 
 from pymongo import ASCENDING, ReturnDocument
 
-from mta.delivery import Delivery
+from mta.delivery import Delivery, DeliveryState
 from mta.store.deliveries import RING_GRACE, Deliveries, milliseconds
 from mta.store.documents import to_deliveries
-from mta.store.mongo import DELIVERIES, Document, Mongo, durable, guarded
+from mta.store.mongo import DELIVERIES, LIVE_ROW, Document, Mongo, durable, guarded
 
 # The scheduler looks after a parked row that nobody took for so long.
 SAFETY_NET = timedelta(seconds=60)
@@ -93,6 +93,27 @@ class Parking:
         """Limits with parked rows that nobody took in time."""
         query = {"waits_for": {"$gte": ""}, "ring_at": {"$lte": now}}
         return sorted(self._rows.distinct("waits_for", query))
+
+    @guarded
+    def parked_for(self) -> list[str]:
+        """Limits for which rows are parked."""
+        return sorted(self._rows.distinct("waits_for", {"waits_for": {"$gte": ""}}))
+
+    @guarded
+    def end_turns(self, zone: str, now: datetime, at: datetime | None = None) -> int:
+        """Let rows that a rate or a measure has put off ask again; returns how many.
+
+        They are those that are queued for a later time and were claimed before.
+
+        Args:
+            at: When they are due instead; None: now.
+        """
+        query = {"zone": zone, "state": DeliveryState.QUEUED.value}
+        put_off = {"due_at": {"$gt": now}, "claims": {"$gt": 0}}
+        again = {"due_at": at or now, "ring_at": at or now, "rung_at": None, "rings": 0}
+        return self._rows.update_many(
+            {**query, **put_off, **LIVE_ROW}, {"$set": again}
+        ).matched_count
 
     @guarded
     def postpone(self, key: str, now: datetime) -> None:

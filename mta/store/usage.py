@@ -100,11 +100,16 @@ _WINDOWS = (
 
 
 class Usage:
-    """The collection of counts; all times are aware UTC."""
+    """A collection of counts; all times are aware UTC.
 
-    def __init__(self, db: Mongo) -> None:
+    Args:
+        kept: How long a count outlives its window.
+    """
+
+    def __init__(self, db: Mongo, name: str = USAGE, *, kept: timedelta = KEPT) -> None:
         # Not written with ``durable``: at worst, a user may send a little more.
-        self._usage = db[USAGE]
+        self._usage = db[name]
+        self._kept = kept
 
     @guarded
     def reserve(
@@ -159,7 +164,7 @@ class Usage:
         if_room = {"_id": window.key(user, now), **room}
         count: Document = {
             "$inc": dict(counts),
-            "$setOnInsert": {"expires_at": window.end(now) + KEPT},
+            "$setOnInsert": {"expires_at": window.end(now) + self._kept},
         }
         try:
             self._usage.update_one(if_room, count, upsert=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from mta.policy.limits import zone_of
 from mta.store.mongo import WORKERS, Document, Mongo, guarded
 
 # A worker that was silent for so long is given up. It beats every 10 s or so.
@@ -51,12 +52,10 @@ class Standing:
     def among_users_of(self, key: str) -> Presence:
         """Its place among those who may need the limit ``key``.
 
-        A limit's key says its zone (``mta.policy.limits``), unless it is of an
-        address or was too odd to say anything.
+        A limit's key says its zone, unless it is of several or was too odd to say
+        anything.
         """
-        kind, _, rest = key.partition(":")
-        zone = "" if kind == "source" else rest.partition(":")[0]
-        return self.zones.get(zone, self.everyone)
+        return self.zones.get(zone_of(key), self.everyone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

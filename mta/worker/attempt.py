@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import Protocol
 
-from mta.config.zones import Zone
+from mta.config.live import Live
+from mta.config.zones import Config, Zone
 from mta.delivery import Delivery, Outcome, Wishes
 from mta.errors import (
     AttemptFailed,
@@ -73,6 +74,14 @@ class Relay(Protocol):
     def end(self, chain: Chain) -> None: ...
 
 
+class Shaper(Protocol):
+    """Learns from replies; see ``mta.worker.shaper.Shaper``."""
+
+    def note(
+        self, claimed: Delivery, config: Config, failure: AttemptFailed
+    ) -> None: ...
+
+
 class _Dot:
     """Whether the final dot of one attempt was announced."""
 
@@ -108,10 +117,11 @@ class Attempts:
     """
 
     deliveries: Deliveries
-    judge: Judge
+    judge: Live[Judge]
     library: Library
     leases: Leases
     relay: Relay
+    shaper: Shaper
     handover: HandOver
     owner: str
     now: Callable[[], datetime]
@@ -136,6 +146,7 @@ class Attempts:
                 metrics.ECHOES.inc()
             while claimed is not None:
                 has_met = self._work(claimed, asked_at, chain)
+                self._rest(chain)
                 asked_at = self.monotonic()
                 claimed = self._next(claimed, began_at, has_met)
         except StoreUnavailable as error:
@@ -160,12 +171,23 @@ class Attempts:
         if self.stopping.is_set() or self._is_long(began_at):
             # A session ends with the chain, and its slot is passed on then. Where
             # there is none, one may be free.
-            self.handover.wait_for(Slot(domain, self.judge.limit_of(done.domain)))
+            limit = self.judge.current.limit_of(done.domain)
+            self.handover.wait_for(Slot(domain, limit))
             return None
         claimed = self.handover.claim_next(domain, zone=done.zone, owner=self.owner)
         if claimed is not None:
             metrics.CHAINED.labels(done.zone).inc()
         return claimed
+
+    def _rest(self, chain: Chain) -> None:
+        """Let a connection rest between two messages; no delivery is held meanwhile."""
+        if chain.session is None or not chain.rests_until:
+            return
+        self.counts.busy += 1
+        try:
+            self.stopping.wait(max(0.0, chain.rests_until - self.monotonic()))
+        finally:
+            self.counts.busy -= 1
 
     def _is_long(self, began_at: float) -> bool:
         most_s = CHAIN_FOR_S if self.counts.is_full else CHAIN_AT_MOST_S
@@ -186,13 +208,14 @@ class Attempts:
 
     def _work_on(self, claimed: Delivery, asked_at: float, chain: Chain) -> str:
         started_at = self.now()
+        judge = self.judge.current  # for all of this attempt
         self.counts.started += 1
         self.counts.busy += 1
         try:
             with self.leases.holding(claimed, asked_at=asked_at):
-                outcome = self._try(claimed, started_at, chain)
+                outcome = self._try(claimed, judge, started_at, chain)
             # No longer held: a heartbeat must not take a settled row for a lost one.
-            self._settle(claimed, outcome)
+            self._settle(claimed, outcome, judge)
         except Postponed as postponed:
             return self._postpone(claimed, postponed)
         except LeaseLost:
@@ -201,22 +224,27 @@ class Attempts:
             self.counts.busy -= 1
         return ""
 
-    def _try(self, claimed: Delivery, started_at: datetime, chain: Chain) -> Outcome:
+    def _try(
+        self, claimed: Delivery, judge: Judge, started_at: datetime, chain: Chain
+    ) -> Outcome:
         """Send; every failure becomes an outcome, the unexpected ones "later"."""
-        zone = self.judge.zone_of(claimed, started_at)
+        zone = judge.zone_of(claimed, started_at)
         if isinstance(zone, Outcome):
             return zone
         try:
-            sent = self._send(claimed, zone, chain)
+            sent = self._send(claimed, judge.config, zone, chain)
         except MessageGone:
-            return self.judge.gone(self.now())
+            return judge.gone(self.now())
         except AttemptFailed as failure:
-            return self.judge.failed(claimed, zone, failure, started_at, self.now())
+            self.shaper.note(claimed, judge.config, failure)
+            return judge.failed(claimed, zone, failure, started_at, self.now())
         if sent.is_reused:
             metrics.CONNECTION_REUSES.inc()
-        return self.judge.sent(claimed, sent, started_at, self.now())
+        return judge.sent(claimed, sent, started_at, self.now())
 
-    def _send(self, claimed: Delivery, zone: Zone, chain: Chain) -> Sent:
+    def _send(
+        self, claimed: Delivery, config: Config, zone: Zone, chain: Chain
+    ) -> Sent:
         """Send.
 
         Raises:
@@ -228,7 +256,8 @@ class Attempts:
         dot = _Dot()
         try:
             message = self.library.message(claimed.message_id)
-            return self.relay.send(self._request(claimed, zone, message, dot), chain)
+            request = self._request(claimed, config, zone, message, dot)
+            return self.relay.send(request, chain)
         except (AttemptFailed, LeaseLost, MessageGone, Postponed):
             raise
         except StoreUnavailable as error:
@@ -243,7 +272,12 @@ class Attempts:
             ) from error
 
     def _request(
-        self, claimed: Delivery, zone: Zone, message: StoredMessage, dot: "_Dot"
+        self,
+        claimed: Delivery,
+        config: Config,
+        zone: Zone,
+        message: StoredMessage,
+        dot: "_Dot",
     ) -> RelayRequest:
         def content(hop: Hop) -> Iterator[bytes]:
             yield format_received(
@@ -266,11 +300,13 @@ class Attempts:
                 metrics.REPEATED_AFTER_DOUBT.labels(claimed.zone).inc()
 
         return RelayRequest(
+            config=config,
             zone=zone,
             reverse_path=message.envelope.reverse_path,
             recipient=claimed.recipient,
             domain=claimed.domain,
             delivery_id=claimed.id,
+            sender=message.sender if zone.pool_hash == "from" else "",
             size=message.size,
             needs_8bit=message.body.is_8bit,
             needs_utf8=message.needs_utf8,
@@ -282,6 +318,7 @@ class Attempts:
             ),
             # Transactional mail does not stand in line: the rate itself holds.
             has_turn=claimed.has_turn or claimed.is_transactional,
+            tenant=claimed.tenant,
             open_content=content,
         )
 
@@ -328,8 +365,8 @@ class Attempts:
             ),
         )
 
-    def _settle(self, claimed: Delivery, outcome: Outcome) -> None:
-        keep_until = self.judge.keep_until(outcome)
+    def _settle(self, claimed: Delivery, outcome: Outcome, judge: Judge) -> None:
+        keep_until = judge.keep_until(outcome)
         is_ours = self._record(
             claimed,
             lambda: self.deliveries.settle(claimed, outcome, keep_until=keep_until),

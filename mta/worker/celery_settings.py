@@ -33,6 +33,9 @@ from mta.worker.transport.names import SECURE_TRANSPORT, STRATEGY, TRANSPORT
 # imports it at start, and it hands the tasks what they need.
 _WIRING = "mta.cli.run_worker"
 
+# For publishing and for remote control, and for the connections that a reload adds.
+MORE_CONNECTIONS = 1_000
+
 _FAST = {"redis": TRANSPORT, "rediss": SECURE_TRANSPORT}
 _AMQP = ("amqp", "amqps", "pyamqp")
 
@@ -121,7 +124,7 @@ def _redis_options(connections: int) -> dict[str, Any]:
         # Each is a transaction, and who sweeps takes nothing meanwhile.
         "unacked_restore_limit": 500,
         # Ten, the default, lose acknowledgements under gevent.
-        "max_connections": connections + 20,
+        "max_connections": connections + MORE_CONNECTIONS,
         "priority_steps": [PRIORITY_HIGH, PRIORITY_NORMAL],
         "socket_keepalive": True,
     }

@@ -129,8 +129,11 @@ class Doorbell:
         measured_at, depth = self._depths.get(key, (float("-inf"), 0))
         worth_s = _DEPTH_AGE_S if depth < most else _FULL_AGE_S
         if self._monotonic() - measured_at > worth_s:
+            # One measures; what was known is good enough for the others meanwhile.
+            self._depths[key] = (self._monotonic(), depth)
             measured = self.depth(zone, is_transactional=is_transactional)
             if measured is None:
+                self._depths.pop(key, None)
                 return 0
             depth = measured
             self._depths[key] = (self._monotonic(), depth)

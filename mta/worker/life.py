@@ -17,6 +17,8 @@ from mta.worker.attempt import Attempts
 from mta.worker.handover import HandOver
 from mta.worker.leases import Leases
 from mta.worker.register import Register
+from mta.worker.shaper import Shaper
+from mta.worker.waker import Waker
 
 # Transactions may run on for so long before the dot. Less than the supervisor's
 # patience of 30 s by what an answer to the dot takes.
@@ -64,6 +66,8 @@ class Life:
     limits: Limits
     relay: Relay
     handover: HandOver
+    shaper: Shaper
+    waker: Waker
     clock: Clock
     register: Register
     wait: Callable[[float], None] = time.sleep
@@ -72,6 +76,7 @@ class Life:
         """Begin the heartbeats; the tasks of ``zones`` may come."""
         with suppress(StoreUnavailable):  # it asks again by itself
             self.clock.adjust()
+        self.shaper.start()
         self.register.start(zones)
         self.limits.start(self.relay.yield_idle, self.handover.ring_next)
         self.leases.start()
@@ -88,6 +93,7 @@ class Life:
 
     def stop(self) -> None:
         """No attempt runs any more: say QUIT on idle sessions, and sign off."""
+        self.shaper.stop()
         self.leases.stop()
         self.relay.close()
         self.limits.stop()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from mta.config.live import Live
 from mta.delivery import Delivery, DeliveryState, Outcome
 from mta.observe import metrics
 from mta.reply import make_reply
@@ -45,16 +46,17 @@ class Mender:
 
     due: Due
     parking: Parking
-    judge: Judge
+    judge: Live[Judge]
     monotonic: Callable[[], float] = time.monotonic
 
     def expire(self, now: datetime) -> None:
         """Give up what waited for too long, whatever it waited for."""
+        judge = self.judge.current
         for row in self.due.overdue(now, limit=EXPIRE_AT_ONCE):
             outcome = Outcome(
                 at=now, state=DeliveryState.EXPIRED, reply=_EXPIRED, category="queue"
             )
-            if self.due.expire(row, outcome, keep_until=self.judge.keep_until(outcome)):
+            if self.due.expire(row, outcome, keep_until=judge.keep_until(outcome)):
                 _count(row, outcome)
                 log.info(
                     "expired id=%s zone=%s to=<%s> was=%s attempts=%d",
@@ -67,10 +69,11 @@ class Mender:
 
     def settle_doubts(self, now: datetime) -> None:
         """Say of mail that may have been sent what its zone's policy says."""
+        judge = self.judge.current
         for row in self.due.doubtful(limit=DOUBTS_AT_ONCE):
-            zone = self.judge.config.zones.get(row.zone)
+            zone = judge.config.zones.get(row.zone)
             policy = zone.in_doubt if zone else "retry"
-            state, due_at = self.judge.doubt(policy, row, now)
+            state, due_at = judge.doubt(policy, row, now)
             outcome = Outcome(
                 at=now,
                 state=state,
@@ -80,7 +83,7 @@ class Mender:
                 attempt=row.attempts + 1,
                 is_doubtful=True,
             )
-            if self.due.doubt(row, outcome, keep_until=self.judge.keep_until(outcome)):
+            if self.due.doubt(row, outcome, keep_until=judge.keep_until(outcome)):
                 _count(row, outcome)
                 metrics.IN_DOUBT.labels(row.zone, "crash").inc()
                 log.warning(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mta.config.live import Live
 from mta.config.zones import Config
 from mta.delivery import CLAIMABLE, Delivery
 from mta.policy.fairness import interleave, low_water, share_out
@@ -48,7 +49,7 @@ class Ringer:
 
     due: Due
     broker: Broker
-    config: Config
+    config: Live[Config]
     monotonic: Callable[[], float] = time.monotonic
     _drains: defaultdict[str, Drain] = field(
         default_factory=lambda: defaultdict(Drain), init=False
@@ -77,7 +78,7 @@ class Ringer:
         if depth is None:
             return False  # the broker is away
         drain = self._drains[zone]
-        low = low_water(self.config.connections_of(zone))
+        low = low_water(self.config.current.connections_of(zone))
         room = drain.target(depth, self.monotonic(), low=low) - depth
         room -= self._count_ahead(zone, now)
         looked_at = rung = 0
@@ -94,11 +95,12 @@ class Ringer:
     ) -> list[Delivery]:
         """Up to ``most`` rows, shared out; lanes that have no more are dropped."""
         self._shares += 1
+        config = self.config.current
         shares = share_out(
             most,
             dict.fromkeys(lanes),
-            weight_of=self.config.tenant_weight,
-            floor=self.config.queue.transactional_share,
+            weight_of=config.tenant_weight,
+            floor=config.queue.transactional_share,
             offset=self._shares,
         )
         due_by = now + self.broker.eta_lead

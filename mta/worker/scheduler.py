@@ -25,6 +25,7 @@ from functools import partial
 from threading import Event
 from typing import Protocol
 
+from mta.config.live import Live
 from mta.config.zones import Config
 from mta.delivery import WAITING
 from mta.errors import StoreUnavailable
@@ -81,7 +82,7 @@ class Scheduler:
     expander: Expander
     broker: Broker
     leadership: Leadership
-    config: Config
+    config: Live[Config]
     now: Callable[[], datetime]
     prepare: Callable[[], None]
     vitals: QueueVitals | None = None
@@ -180,7 +181,7 @@ class Scheduler:
         began_s = self.monotonic()
         counts = self.census.count_live()
         metrics.show_queue(counts)
-        for zone in self.config.enabled_zones():
+        for zone in self.config.current.enabled_zones():
             depth = self.broker.depth(zone.name)
             if depth is not None:
                 metrics.BROKER_DEPTH.labels(zone.name).set(depth)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from mta.config.live import Live
 from mta.config.zones import QueueConfig
 from mta.store.messages import Messages
 from mta.store.spool import Spool
@@ -27,7 +28,7 @@ class Sweeper:
 
     messages: Messages
     spool: Spool
-    queue: QueueConfig
+    queue: Live[QueueConfig]
     now: Callable[[], datetime]
     monotonic: Callable[[], float] = time.monotonic
 
@@ -45,14 +46,14 @@ class Sweeper:
         return deleted
 
     def _sweep_some(self) -> tuple[int, int]:
-        now = self.now()
+        now, queue = self.now(), self.queue.current
         swept = self.messages.sweep(
-            now, keep_content=self.queue.keep_content, limit=SWEEP_AT_ONCE
+            now, keep_content=queue.keep_content, limit=SWEEP_AT_ONCE
         )
         if swept.done:
             message_ids, file_ids = zip(*swept.done, strict=True)
             self.spool.delete(file_ids)
             self.messages.mark_swept(
-                message_ids, now, expires_at=now + self.queue.keep_records
+                message_ids, now, expires_at=now + queue.keep_records
             )
         return swept.looked_at, len(swept.done)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mta.config.live import Live
 from mta.config.zones import Config
 from mta.observe import metrics
 from mta.store.due import Due
@@ -53,7 +54,7 @@ class Watch:
     due: Due
     workers: Registry
     broker: Depths
-    config: Config
+    config: Live[Config]
     monotonic: Callable[[], float] = time.monotonic
     _alarms: dict[str, _Alarm] = field(default_factory=dict, init=False)
     _known: set[str] = field(default_factory=set, init=False)
@@ -66,7 +67,7 @@ class Watch:
             StoreUnavailable: Not all were looked at.
         """
         live = self.workers.live()
-        self._known |= {*self.config.zones, *self.due.zones()}
+        self._known |= {*self.config.current.zones, *self.due.zones()}
         for zone in sorted(self._known):
             here = [worker for worker in live if zone in worker.zones]
             depth = self.broker.depth(zone) or 0
@@ -78,7 +79,7 @@ class Watch:
             self._check_age(zone, age)
 
     def _check_for_worker(self, zone: str, *, has_work: bool, is_served: bool) -> None:
-        known = self.config.zones.get(zone)
+        known = self.config.current.zones.get(zone)
         # A zone is disabled to let its mail wait: that is no news.
         is_forsaken = has_work and not is_served and not (known and known.disabled)
         metrics.ZONE_WITHOUT_WORKER.labels(zone).set(is_forsaken)
@@ -114,7 +115,7 @@ class Watch:
         metrics.OLDEST_WAITING_SECONDS.labels(zone).set(age.total_seconds())
         self._say(
             f"mail waits for long zone={zone}",
-            age > self.config.queue.old_after,
+            age > self.config.current.queue.old_after,
             f"oldest_s={age.total_seconds():.0f}",
         )
 

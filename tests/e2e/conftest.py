@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,25 @@ zones:
     port: {mx_port}
     recipient_domains: [smtpdfix.test]
     connection_cache: {{reuse_count: 1}}
+  pooled:
+    {{connections: 10, pool: ten, port: {mx_port}, recipient_domains: [pooled.test]}}
   bounces: {{connections: 1, port: {mx_port}}}
+domains:
+  pooled.test: {{max_connections: 10}}
+pools:
+  ten:
+    - {{address: 127.0.0.2, ratio: 30%}}
+    - {{address: 127.0.0.3, warmup: {{started: {today}, plan: tiny}}}}
+    - 127.0.0.4
+    - 127.0.0.5
+    - 127.0.0.6
+    - 127.0.0.7
+    - 127.0.0.8
+    - 127.0.0.9
+    - 127.0.0.10
+    - {{address: 127.0.0.11, ratio: 0}}
+warmup:
+  tiny: {{daily: [5, 5], hourly: 100%}}
 """
 
 
@@ -46,9 +65,9 @@ def sink_of_session() -> Iterator[Sink]:
 def sink(sink_of_session: Sink) -> Iterator[Sink]:
     """The MX of every domain under .test; takes everything unless told."""
     sink_of_session.clear()
-    sink_of_session.refuse = lambda _, __: None
     yield sink_of_session
     sink_of_session.refuse = lambda _, __: None
+    sink_of_session.refuse_peer = lambda _: None
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +91,10 @@ def stack(
 ) -> Iterator[Stack]:
     """``mta up`` with databases of its own, ready to take mail."""
     config = CONFIG.format(
-        dns=dns_server.address, mx_host=MX_HOST, mx_port=sink_of_session.port
+        dns=dns_server.address,
+        mx_host=MX_HOST,
+        mx_port=sink_of_session.port,
+        today=datetime.now(UTC).date(),
     )
     with Stack(tmp_path_factory.mktemp("stack"), config) as running:
         yield running

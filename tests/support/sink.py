@@ -18,14 +18,18 @@ class Sink:
         refuse: Asked for each recipient: a whole reply such as ``"451 4.7.1 later"``,
             or None to take it. The second argument says how often it was asked
             for this recipient, from 1.
+        refuse_peer: Likewise, asked for each recipient of a client's address.
         arrived: How often content arrived for each recipient.
+        peers: How often content arrived from each client's address.
         contents: The content, per recipient, newest last.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.refuse: Callable[[str, int], str | None] = lambda _, __: None
+        self.refuse_peer: Callable[[str], str | None] = lambda _: None
         self.arrived: Counter[str] = Counter()
+        self.peers: Counter[str] = Counter()
         self.contents: dict[str, list[bytes]] = {}
         self._asked: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -45,6 +49,7 @@ class Sink:
     ) -> str:
         self._asked[address] += 1
         refusal = self.refuse(address, self._asked[address])
+        refusal = refusal or self.refuse_peer(session.peer[0])
         if refusal:
             return refusal
         envelope.rcpt_tos.append(address)
@@ -55,6 +60,7 @@ class Sink:
     ) -> str:
         with self._changed:
             for recipient in envelope.rcpt_tos:
+                self.peers[session.peer[0]] += 1
                 self.arrived[recipient] += 1
                 self.contents.setdefault(recipient, []).append(envelope.content)
             self._changed.notify_all()
@@ -80,5 +86,6 @@ class Sink:
         """Forget what arrived."""
         with self._changed:
             self.arrived.clear()
+            self.peers.clear()
             self.contents.clear()
             self._asked.clear()

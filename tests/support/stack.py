@@ -12,6 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from mta.embedded.leash import leashed
+
 START_S = 90.0
 STOP_S = 90.0
 
@@ -32,6 +34,8 @@ class Stack:
         command = [sys.executable, "-m", "mta.cli.main", "up"]
         command += ["--config", str(self._config), "--state", str(self._folder / "var")]
         command += ["--ready-file", str(self._ready_file), *self._arguments]
+        # Should these tests be killed, it does not run on.
+        command = leashed(command, parent=os.getpid(), python=sys.executable)
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MTA_")}
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(

@@ -98,7 +98,7 @@ def test_connector_comes_back_in_clear_after_broken_tls(listener):
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    connector = Connector(hostname="client.test")
+    connector = Connector(name_of=lambda source: "client.test")
     target = Target("mx.test", LOOPBACK, port_of(listener))
 
     session = connector.connect(target, None, Fuse(), ignore_tls=False)
@@ -128,7 +128,7 @@ def test_connector_says_hello_by_the_name_of_the_source(listener):
     source = PoolAddress(address=LOOPBACK, name="mta1.example")
     target = Target("mx.test", LOOPBACK, port_of(listener))
 
-    session = Connector(hostname="client.test").connect(
+    session = Connector(name_of=lambda source: source.name).connect(
         target, source, Fuse(), ignore_tls=False
     )
     session.close()

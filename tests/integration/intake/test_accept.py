@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import Config, QueueConfig, Zone
 from mta.delivery import NO_NOTICE, DeliveryState, Notice, Notify
 from mta.errors import Rejected, StoreUnavailable
@@ -58,10 +59,10 @@ def intake(db, bell, deliveries):
     )
     messages = Messages(db)
     return Intake(
-        config=config,
+        config=Live(config),
         hostname="mta.test",
         ids=MessageIds(),
-        routing=Routing(config, Router(config)),
+        routing=Live(Routing(config, Router(config))),
         spool=Spool(db, SPOOL_BUCKET),
         messages=messages,
         expander=Expander(deliveries, messages, bell, lambda zone: 10),

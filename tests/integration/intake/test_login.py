@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from argon2 import PasswordHasher
 
+from mta.config.live import Live
 from mta.errors import Rejected
 from mta.intake.http_auth import CalloutFailed
 from mta.intake.login import PASSWORD_TTL_S, USER_TTL_S, Logins
@@ -107,7 +108,7 @@ def make(db, users, clock, aside):
             users,
             FailedLogins(),
             usage=Usage(db),
-            http=http,
+            http=Live(http),
             aside=aside,
             now=clock.now,
             monotonic=clock.monotonic,

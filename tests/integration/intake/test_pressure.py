@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import PressureConfig
 from mta.intake.pressure import PressureMonitor
 from mta.observe import metrics
@@ -59,7 +60,7 @@ def memory():
 @pytest.fixture
 def monitor(link, clock, memory):
     return PressureMonitor(
-        QueueVitals(link), LIMITS, monotonic=clock, free_memory=lambda: memory[0]
+        QueueVitals(link), Live(LIMITS), monotonic=clock, free_memory=lambda: memory[0]
     )
 
 
@@ -208,7 +209,7 @@ def test_a_thread_looks_until_it_is_stopped(queue, clock):
         return 0.01 if len(looks) > 2 else None
 
     monitor = PressureMonitor(
-        queue, LIMITS, monotonic=clock, free_memory=free_memory, every_s=0.001
+        queue, Live(LIMITS), monotonic=clock, free_memory=free_memory, every_s=0.001
     )
 
     monitor.start()
@@ -237,7 +238,7 @@ def test_a_bug_of_ours_keeps_no_mail_out(queue, clock):
             seen.set()
 
     monitor = PressureMonitor(
-        queue, LIMITS, monotonic=clock, free_memory=free_memory, every_s=0.001
+        queue, Live(LIMITS), monotonic=clock, free_memory=free_memory, every_s=0.001
     )
     monitor.start()
     is_seen = seen.wait(PATIENCE_S)
@@ -252,6 +253,7 @@ from gevent import monkey
 monkey.patch_all()
 import sys, time
 from gevent.event import Event
+from mta.config.live import Live
 from mta.config.zones import PressureConfig
 from mta.intake.pressure import PressureMonitor
 from mta.store.mongo import connect
@@ -266,7 +268,7 @@ def free_memory():
 
 monitor = PressureMonitor(
     QueueVitals(connect(sys.argv[1], name="test")),
-    PressureConfig(max_waiting=10),
+    Live(PressureConfig(max_waiting=10)),
     monotonic=time.monotonic,
     free_memory=free_memory,
     every_s=0.001,

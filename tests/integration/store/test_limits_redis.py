@@ -314,6 +314,39 @@ def test_turns_that_nobody_comes_for_are_void(rig):
     assert rig.ask("b", ONE_A_MINUTE) == Granted()
 
 
+@pytest.mark.parametrize("has_turn", [False, True])
+def test_a_raised_rate_does_not_wait_for_the_turns_of_the_old_one(rig, has_turn):
+    """They lie far ahead; the last grant, which does count, does not."""
+    for member in "abcd":
+        rig.ask(member, ONE_A_MINUTE)
+    rig.advance(SECOND)
+
+    raised = Pace(ONE_A_MINUTE.key, Rate(10, SECOND))
+
+    assert rig.ask("e", raised, has_turn=has_turn) == Granted()
+
+
+def test_a_lowered_rate_counts_from_the_last_grant(rig):
+    """The first message by the new rate is a whole interval of it away."""
+    rig.ask("a", TEN_A_SECOND)
+
+    lowered = Pace(TEN_A_SECOND.key, Rate(1, MINUTE))
+
+    assert rig.ask("b", lowered) == Later(lowered.key, MINUTE)
+
+
+def test_lowered_slots_are_closed_at_once(rig):
+    """Who holds one keeps it; nobody gets another before there are less."""
+    rig.ask("a", Slot("zone:default", 2))
+    rig.ask("b", Slot("zone:default", 2))
+
+    lowered = Slot("zone:default", 1)
+
+    assert rig.ask("c", lowered) == Full(*lowered)
+    rig.release("a", ["zone:default"])
+    assert rig.ask("c", lowered) == Full(*lowered)
+
+
 def test_a_slow_limit_does_not_hold_up_a_fast_one(rig):
     """A domain with a long line of turns leaves the zone to the others."""
     for _ in range(30):

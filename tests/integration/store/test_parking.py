@@ -148,3 +148,25 @@ def test_a_row_nobody_took_comes_back_by_its_safety_net(parking, a_parked_row):
 
     assert (in_time, too_late) == ([], [KEY])
     assert parking.keys_to_ring(NOW + SAFETY_NET) == []
+
+
+def test_every_limit_that_is_waited_for_is_listed(parking, a_parked_row):
+    """Whatever the time of its safety net."""
+    a_parked_row(1)
+    a_parked_row(2, waits_for="zone:default")
+    a_parked_row(3)
+
+    assert parking.parked_for() == [KEY, "zone:default"]
+
+
+def test_what_a_rate_put_off_may_ask_again(db, parking, a_row):
+    """Not what nobody has tried yet, nor what failed: those wait for a reason."""
+    later = NOW + timedelta(hours=1)
+    turn = a_row(1, due_at=later, ring_at=later, claims=1, has_turn=True)
+    for number, facts in enumerate(({"claims": 0}, {"claims": 1, "state": "deferred"})):
+        a_row(2 + number, due_at=later, ring_at=later, **facts)
+
+    count = parking.end_turns("default", NOW)
+
+    due = [row["_id"] for row in db.deliveries.find({"due_at": NOW, "ring_at": NOW})]
+    assert (count, due) == (1, [turn])

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mta.config.live import Live
 from mta.delivery import Delivery, DeliveryState
 from mta.operate.steer import EFFECTS, Order, Steer
 from mta.store.census import Census
@@ -36,7 +37,7 @@ def steer(db) -> Steer:
         steering=Steering(db),
         census=Census(db),
         messages=Messages(db),
-        keep_records=KEEP_RECORDS,
+        keep_records=Live(KEEP_RECORDS),
         now=lambda: NOW,
     )
 
@@ -201,7 +202,7 @@ def test_what_comes_back_from_an_attempt_meanwhile_is_steered(
         steering=Steering(db),
         census=Ending(db),
         messages=Messages(db),
-        keep_records=KEEP_RECORDS,
+        keep_records=Live(KEEP_RECORDS),
         now=lambda: NOW,
     )
 

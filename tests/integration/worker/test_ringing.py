@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import Config, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.policy.fairness import LOW_WATER
@@ -52,9 +53,11 @@ def ringer(db, broker):
     return Ringer(
         due=Due(db, grace=broker.deliveries.grace),
         broker=broker,
-        config=Config(
-            zones={"default": Zone(name="default", connections=100)},
-            queue=QueueConfig(),
+        config=Live(
+            Config(
+                zones={"default": Zone(name="default", connections=100)},
+                queue=QueueConfig(),
+            )
         ),
         monotonic=lambda: float(next(clock)) / 2,  # read twice a tick
     )

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from mta.api.app import create_app
 from mta.api.serve import serve
+from mta.config.live import Live
 from mta.config.load import load_config
 from mta.config.settings import load_settings
 from mta.errors import StoreUnavailable
@@ -76,11 +77,12 @@ def peak_kib() -> int:
 
 def main() -> None:
     app = create_app(
-        config=load_config(None, {}),
+        config=Live(load_config(None, {})),
         settings=load_settings({"MTA_HOSTNAME": "mta.test"}),
         intake=HashingIntake(),
         look=TwoMessages(),
         steer=None,
+        shaping=None,
         inbox=None,
         now=lambda: datetime.now(UTC),
     )

@@ -11,12 +11,15 @@ from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 
 from mta.api.app import create_app
+from mta.config.live import Live
 from mta.config.load import load_config
 from mta.config.settings import load_settings
 from mta.delivery import Delivery, DeliveryState, delivery_id
 from mta.mail.envelope import Envelope
 from mta.operate.look import Doubt, MessageView
+from mta.operate.measures import Wanted, WarmupStatus
 from mta.operate.steer import Order, Steered, SteeredMessage
+from mta.policy.measures import Measure
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, 123_000, tzinfo=UTC)
 MESSAGE_ID = "19ab3c5d7e0001c0de"
@@ -159,6 +162,37 @@ class FakeSteer:
         return self.message
 
 
+@dataclass
+class FakeShaping:
+    """Holds back what it is told to, and notes the orders."""
+
+    measures: list[Measure] = field(default_factory=list)
+    statuses: list[WarmupStatus] = field(default_factory=list)
+    wanted: list[Wanted] = field(default_factory=list)
+    orders: list[tuple[str, str]] = field(default_factory=list)
+
+    def in_force(self) -> list[Measure]:
+        return self.measures
+
+    def take(self, wanted: Wanted) -> Measure:
+        self.wanted.append(wanted)
+        return self.measures[0]
+
+    def clear(self, measure_id: str) -> Measure | None:
+        self.orders.append(("clear", measure_id))
+        return self._find(measure_id)
+
+    def pin(self, measure_id: str, *, is_pinned: bool) -> Measure | None:
+        self.orders.append(("pin" if is_pinned else "unpin", measure_id))
+        return self._find(measure_id)
+
+    def warmup(self) -> list[WarmupStatus]:
+        return self.statuses
+
+    def _find(self, measure_id: str) -> Measure | None:
+        return next((m for m in self.measures if m.id == measure_id), None)
+
+
 @pytest.fixture
 def intake() -> FakeIntake:
     return FakeIntake()
@@ -175,8 +209,13 @@ def steer() -> FakeSteer:
 
 
 @pytest.fixture
+def shaping() -> FakeShaping:
+    return FakeShaping()
+
+
+@pytest.fixture
 def make_app(
-    intake: FakeIntake, look: FakeLook, steer: FakeSteer
+    intake: FakeIntake, look: FakeLook, steer: FakeSteer, shaping: FakeShaping
 ) -> Callable[..., Flask]:
     """Builds an app; ``api`` overrides parts of the API's configuration."""
 
@@ -186,11 +225,12 @@ def make_app(
             update={"api": config.api.model_copy(update=api)},
         )
         return create_app(
-            config=config,
+            config=Live(config),
             settings=load_settings({"MTA_HOSTNAME": "mta.test", **(environ or {})}),
             intake=intake,
             look=look,
             steer=steer,
+            shaping=shaping,
             inbox=inbox,
             now=lambda: NOW,
             pressure=pressure,

@@ -175,6 +175,20 @@ def test_check_says_ok(config):
     assert "ok, 3 zones, 1 interface, 0 pools" in result.output
 
 
+def test_check_warns_of_addresses_that_are_not_there(config):
+    """It is no mistake: the machine that sends may be another one."""
+    config.write_text(
+        "pools: {p: [192.0.2.200]}\nzones: {default: {pool: p}, bounces: }"
+    )
+
+    result = mta("check", "--config", str(config))
+
+    assert result.exit_code == 0
+    warning, verdict = result.output.splitlines()
+    assert warning.startswith(f"warning: {config}:1: pools.p: 192.0.2.200 cannot be")
+    assert "ok, 2 zones" in verdict
+
+
 def test_check_tells_all_mistakes_at_once(config, monkeypatch):
     """Those of the file with their places, and those of the environment."""
     config.write_text("zones:\n  default: {connections: 0}\n  bulk: {colour: red}\n")

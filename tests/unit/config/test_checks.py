@@ -113,7 +113,9 @@ def test_a_wrong_value_is_told_in_the_operators_words(only_problem, text, expect
         ("ignore_ipv6: true, prefer_ipv6: true", "ignored and preferred"),
         ("connection_cache: 5s", "'5s' is not a mapping"),
         ("connection_cache: {reuse: 1}", "known here: ttl and reuse_count"),
-        ("sender_domains: ['*.example']", "only whole domains are matched"),
+        ("sender_domains: ['*']", "'*.example.com' is every name below"),
+        ("from_domains: ['a.*.example']", "'*.example.com' is every name below"),
+        ("recipient_domains: ['*.a@b.example']", "write its domain alone"),
         ("sender_domains: a.example", "is not a list; write [one, two]"),
         ("origin_addresses: [10.1.2.3/8]", "write 10.0.0.0/8, or /32"),
         ("routing_headers: {x-user-id: 123}", "'123' is not text; put it in quotes"),
@@ -321,7 +323,7 @@ def test_a_list_with_one_bad_item_still_claims_the_others(problems):
     told = problems(
         """\
         zones:
-          default: {sender_domains: ["*.b", c.example]}
+          default: {sender_domains: ["*", c.example]}
           bounces: {sender_domains: [5, 6, c.example]}
         """
     )

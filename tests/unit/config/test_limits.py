@@ -134,6 +134,7 @@ def test_every_category_that_replies_are_sorted_into_can_have_pauses():
     statuses = [f"{s}.{d}" for s in range(10) for d in range(40)]
     texts = [f"{code} 5.{status}" for code in (550, 599) for status in statuses]
     texts += [str(code) for code in range(400, 600)]
+    texts += ["554 Your address is on our blocklist"]
     own = {"dns", "network", "other", "policy", "protocol", "message", "store"}
 
     produced = {classify_reply(text).category for text in texts}
@@ -157,7 +158,7 @@ def test_every_category_that_replies_are_sorted_into_can_have_pauses():
         (
             "{default: [1m], greylisting: [1m]}",
             "1:38: queue.defer_times.greylisting: this key is no category of failures; "
-            "known are default, auth, block",
+            "known are default, auth, blacklist, block",
         ),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mta.config.profiles import PROFILES
 from mta.config.schedule import CATEGORIES
 from mta.config.settings import SECRETS, VARIABLES
 from mta.config.zones import (
@@ -18,8 +19,11 @@ from mta.config.zones import (
     PressureConfig,
     Provider,
     QueueConfig,
+    ShapingRule,
+    SharedLimit,
     TenantConfig,
     UsersConfig,
+    WarmupPlan,
     Zone,
 )
 
@@ -34,9 +38,12 @@ SECTIONS = {
     "interfaces": Interface,
     "pools": PoolAddress,
     "zones": Zone,
+    "limits": SharedLimit,
     "domains": DomainLimits,
     "providers": Provider,
     "tenants": TenantConfig,
+    "shaping": ShapingRule,
+    "warmup": WarmupPlan,
 }
 
 
@@ -45,7 +52,7 @@ def test_every_section_has_its_chapter():
     page = (DOCS / "zones-yaml.md").read_text()
     chapters = re.findall(r"^## ([a-z]+)$", page, re.MULTILINE)
 
-    assert chapters == [key for key in Config.model_fields if key != "source"]
+    assert chapters == [key for key in Config.model_fields if key not in Config.derived]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -58,6 +65,25 @@ def test_every_key_has_its_row(section):
     rows = re.findall(r"^\| `([a-z0-9_]+)` \|", chapter, re.MULTILINE)
 
     assert rows == [key for key in model.model_fields if key not in model.derived]
+
+
+def test_every_profile_has_its_row():
+    """With the values it has."""
+    page = (DOCS / "zones-yaml.md").read_text()
+    chapter = page.split("\n## Profiles of providers\n")[1].split("\n## ")[0]
+
+    rows = re.findall(r"^\| `([a-z-]+)` \|[^|]*\|(.*)\|$", chapter, re.MULTILINE)
+
+    assert [(name, re.findall(r"[^ `|]+", values)) for name, values in rows] == [
+        (
+            name,
+            [
+                *profile["mx"],
+                *map(str, (profile["max_connections"], profile["reuse_count"])),
+            ],
+        )
+        for name, profile in PROFILES.items()
+    ]
 
 
 def test_every_category_of_failures_has_its_row():

@@ -64,7 +64,9 @@ class Bench:
             marker=self.marker(name),
         )
 
-    def run(self, *groups: Sequence[Child], on_ready=None, patience=QUICK) -> None:
+    def run(
+        self, *groups: Sequence[Child], on_ready=None, patience=QUICK, **options
+    ) -> None:
         """Run a supervisor; by default it is told to stop once all are ready."""
 
         def note(processes: Sequence[Process]) -> None:
@@ -72,7 +74,11 @@ class Bench:
             (on_ready or (lambda _: stop()))(processes)
 
         Supervisor(
-            groups, on_ready=note, on_end=self.ended.append, patience=patience
+            groups,
+            on_ready=note,
+            on_end=self.ended.append,
+            patience=patience,
+            **options,
         ).run()
 
     @property

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from mta.config.settings import load_settings
-from mta.config.zones import Config
 from mta.embedded.failure import StartFailed, naming
 from mta.embedded.up import run_up
 
@@ -15,12 +14,12 @@ def test_a_ready_file_that_cannot_be_is_said_before_anything_starts(tmp_path):
 
     with pytest.raises(StartFailed, match=r"ready file: No such file .*nowhere"):
         run_up(
-            Config(),
             settings,
             environ={},
             is_sandbox=True,
             ready_file=tmp_path / "nowhere" / "ready.json",
             announce=announced.append,
+            check=lambda _: None,
         )
 
     assert announced == []

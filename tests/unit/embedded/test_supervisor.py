@@ -46,6 +46,28 @@ signal.pause()
 """
 
 
+# Is ready once it reads that another one has stopped.
+AFTER_THE_OTHER = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+while "gone stopped" not in pathlib.Path(OTHER).read_text(): time.sleep(0.01)
+pathlib.Path(MARKER).touch()
+while True: signal.pause()
+"""
+
+# Stops its supervisor once it has heard of a reload.
+RELOADS = """
+import os, pathlib, signal, sys
+def note(*_):
+    with open(LOG, "a") as log: log.write(NAME + " reloaded\\n")
+    os.kill(UP, signal.SIGINT)
+signal.signal(signal.SIGHUP, note)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+pathlib.Path(MARKER).touch()
+while True: signal.pause()
+"""
+
+
 def is_running(pid: int) -> bool:
     """A zombie runs no more: whoever adopted it just has not looked yet."""
     try:
@@ -249,3 +271,66 @@ def test_pauses_between_restarts_double_up_to_a_bound(bench, caplog):
         record.args[-1] for record in caplog.records if "restarting" in record.msg
     ]
     assert pauses == [0.01, 0.02, 0.03, 0.03]
+
+
+def ask_to_reload(_):
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+def test_a_reload_starts_who_is_new_and_stops_who_is_gone(bench):
+    """The others run on, each in the process it has."""
+    gone, stays = bench.a_child("gone"), bench.a_child("stays")
+    pids = []
+
+    def on_ready(processes):
+        pids.append({process.name: process.pid for process in processes})
+        if len(pids) == 1:
+            ask_to_reload(processes)
+        elif pids[-1].keys() == {"stays", "new"} and "gone stopped" in bench.history:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    # Before the new one answers, the one that is gone has had its time.
+    new = bench.a_child("new", program=AFTER_THE_OTHER, OTHER=str(bench.log))
+    bench.run([gone, stays], on_ready=on_ready, on_hangup=lambda: [stays, new])
+
+    assert pids[-1]["stays"] == pids[0]["stays"]
+    assert bench.history.count("stays started") == 1
+
+
+def test_only_those_that_can_reload_hear_of_it(bench):
+    """To a database SIGHUP means something else."""
+    up = os.getpid()
+    worker = bench.a_child("worker", program=RELOADS, UP=up)
+    store = bench.a_child("store", program=RELOADS, role=Role.REDIS, UP=up)
+
+    bench.run(
+        [worker, store], on_ready=ask_to_reload, on_hangup=lambda: [worker, store]
+    )
+
+    assert bench.history == ["worker reloaded"]
+
+
+def test_a_reload_that_is_refused_changes_nothing(bench):
+    """Nobody hears of it."""
+    child = bench.a_child("worker", program=RELOADS, UP=os.getpid())
+
+    def refuse():
+        os.kill(os.getpid(), signal.SIGINT)
+
+    bench.run([child], on_ready=ask_to_reload, on_hangup=refuse)
+
+    assert not bench.log.exists()
+
+
+def test_a_change_of_the_file_is_a_reload_too(bench):
+    """Asked once all are ready."""
+    child = bench.a_child("worker", program=RELOADS, UP=os.getpid())
+
+    bench.run(
+        [child],
+        on_ready=lambda _: None,
+        on_hangup=lambda: [child],
+        is_changed=lambda: True,
+    )
+
+    assert set(bench.history) == {"worker reloaded"}

@@ -52,6 +52,17 @@ def test_values_are_unfolded_and_decoded():
     assert "Received" in section
 
 
+def test_fields_of_several_names_come_in_their_order():
+    """Each once, however often its name is there."""
+    section = HeaderSection.parse(b"X-A: 1\r\nX-B: 2\r\nOther: 3\r\nx-a: 4\r\n")
+
+    assert list(section.select({"x-a", "x-b"})) == [
+        ("x-a", "1"),
+        ("x-b", "2"),
+        ("x-a", "4"),
+    ]
+
+
 def test_untouched_fields_stay_as_they_were():
     """Adding and removing leaves the others' bytes and order alone."""
     section = HeaderSection.parse(RAW)

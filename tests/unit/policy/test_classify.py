@@ -20,6 +20,66 @@ def test_permanent_failures_bounce_and_all_others_wait(kind, action):
     assert decide(failure).action == action
 
 
+BLACKLISTED = make_reply(554, "5.7.1", "Client host [192.0.2.1] blocked using zen.test")
+
+
+@pytest.mark.parametrize(
+    ("address", "may_move", "action"),
+    [
+        ("192.0.2.1", True, "defer"),
+        ("192.0.2.1", False, "bounce"),
+        ("", False, "bounce"),
+    ],
+)
+def test_a_blacklisted_address_is_not_the_end_if_another_may_do_better(
+    address, may_move, action
+):
+    failure = PermanentFailure(BLACKLISTED, category="smtp")
+    failure.pool_address, failure.may_move = address, may_move
+
+    assert decide(failure).action == action
+
+
+def test_the_last_resort_that_is_blacklisted_again_is_the_end_whatever_the_code():
+    failure = TransientFailure(
+        make_reply(421, "4.7.1", "Your IP is listed by bl.test"), category="smtp"
+    )
+    failure.pool_address = "192.0.2.1"
+
+    assert decide(failure).action == "bounce"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "554 5.7.1 You are not allowed to connect.",
+        "\r\n554 5.7.1 You are not allowed to connect.",
+        "554 5.7.1 x; Client host [192.0.2.1] blocked using zen.spamhaus.org; see y",
+        "550 5.7.1 Service unavailable; host [192.0.2.1] is listed in the XBL",
+        "554 Rejected - your address is on our blocklist",
+        "421 4.7.0 IP 192.0.2.1 blacklisted",
+        "550 Denied by RBL",
+    ],
+)
+def test_what_is_said_of_our_address_is_about_a_blacklist(text):
+    classified = classify_reply(text)
+
+    assert (classified.category, classified.action) == ("blacklist", "defer")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "550 5.7.1 Message rejected as spam",
+        "550 5.1.1 no such user at this address",
+        "550 5.7.1 Your message links to a host that spamhaus.org knows",
+        "450 4.2.1 The user is on vacation and reads no lists",
+    ],
+)
+def test_what_is_said_of_the_message_is_not_about_a_blacklist(text):
+    assert classify_reply(text).category != "blacklist"
+
+
 @pytest.mark.parametrize(
     ("text", "action", "category", "code", "status"),
     [

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config.values import Rate
-from mta.config.zones import Config, DomainLimits, PoolAddress, Provider, Zone
+from mta.config.zones import (
+    Config,
+    DomainLimits,
+    PoolAddress,
+    Provider,
+    SharedLimit,
+    Zone,
+)
 from mta.policy.limits import (
     HORIZON_US,
     Beat,
@@ -57,6 +64,38 @@ def test_a_session_counts_against_all_that_it_passes():
         Pace("source:192.0.2.1", Rate(20, MINUTE)),
         Pace("zone:bulk", Rate(100, MINUTE)),
     )
+
+
+def test_a_limit_that_several_share_is_counted_once():
+    """Each of them names it; it is one counter, whoever asks."""
+    config = Config(
+        limits={
+            "all": SharedLimit(name="all", max_connections=9, rate=Rate(9, MINUTE)),
+            "few": SharedLimit(name="few", max_connections=3),
+            "even": SharedLimit(name="even", rate=Rate(1, MINUTE)),
+        },
+        domains={"b.test": DomainLimits(limits=("few", "all"))},
+    )
+    source = PoolAddress(address=ip_address("192.0.2.1"), limits=("all",))
+    provider = Provider(name="big", mx=("*.big.test",), limits=("even",))
+    of_a, of_b = (
+        demand_of(
+            config,
+            Zone(name=name, limits=("all",)),
+            "b.test",
+            provider=provider,
+            source=source,
+        )
+        for name in ("a", "b")
+    )
+
+    assert of_a.slots[1:-1] == (Slot("shared:few", 3), Slot("shared:all", 9))
+    assert of_a.paces == (
+        Pace("shared:all", Rate(9, MINUTE)),
+        Pace("shared:even", Rate(1, MINUTE)),
+    )
+    assert of_b.slots[1:-1] == of_a.slots[1:-1]
+    assert of_b.paces == of_a.paces
 
 
 def test_what_is_not_limited_is_not_asked_for():

@@ -2,11 +2,22 @@ from datetime import timedelta
 
 import pytest
 
-from mta.config.zones import Config
+from mta.config.live import Live
 from mta.relay.held import Endings
 from mta.relay.pool import SessionPool
+from mta.relay.rations import Rations
 from mta.relay.relay import Clockwork, Relay
-from tests.unit.relay.fakes import SECOND, Clock, FakeLimits, FakeTargets
+from mta.relay.sources import Sources
+from tests.unit.relay.fakes import (
+    CONFIG,
+    NOW,
+    SECOND,
+    Book,
+    Clock,
+    FakeLimits,
+    FakeTargets,
+    HeldBack,
+)
 
 
 @pytest.fixture
@@ -30,11 +41,25 @@ def a_relay(clock, limits, freed):
     """Build a relay over fakes; sessions end at once unless told otherwise."""
 
     def build(
-        connector, targets=None, *, config=None, start_thread=None, farewell=SECOND
+        connector,
+        targets=None,
+        *,
+        config=CONFIG,
+        measures=(),
+        held_back=None,
+        book=None,
+        start_thread=None,
+        farewell=SECOND,
     ):
+        targets = targets or FakeTargets("192.0.2.1", "192.0.2.2")
         return Relay(
-            config=config or Config(),
-            targets=targets or FakeTargets("192.0.2.1", "192.0.2.2"),
+            config=Live(config),
+            sources=Sources(
+                targets=targets,
+                held_back=HeldBack(measures) if held_back is None else held_back,
+                rations=Rations(book or Book(), lambda: NOW),
+                now=lambda: NOW,
+            ),
             connector=connector,
             limits=limits,
             on_free=lambda keys: freed.append(list(keys)),

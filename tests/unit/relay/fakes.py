@@ -1,18 +1,22 @@
 """Stand-ins for the network and the shared limits, and builders of requests."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
-from mta.config.zones import PoolAddress, Zone
+from mta.config.zones import Config, PoolAddress, Zone
 from mta.errors import PermanentFailure, TransientFailure
 from mta.policy.limits import Full, Granted, Later, Trouble
+from mta.policy.measures import Board
 from mta.relay.failures import NoConnection, NotFromHere, StaleSession
 from mta.relay.hosts import Target
 from mta.relay.request import Hop, RelayRequest
 from mta.reply import make_reply
 
+CONFIG = Config()
 OK = make_reply(250, "2.0.0", "taken")
 SECOND = timedelta(seconds=1)
+NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 
 
 class Clock:
@@ -180,6 +184,54 @@ class FakeLimits:
         return {key for key, members in self.held.items() if members}
 
 
+class HeldBack:
+    """The measures of a board that never changes."""
+
+    def __init__(self, measures=()):
+        self.board = Board(measures)
+
+    def __bool__(self):
+        return bool(self.board)
+
+    def in_force(self, places, tenant):
+        return self.board.at(places, tenant=tenant, now=NOW)
+
+
+class Until:
+    """A number that is reached until then."""
+
+    def __init__(self, until):
+        self.until = until
+
+
+class Book:
+    """Counts by the day alone.
+
+    Attributes:
+        sent, deferred: By address and site.
+    """
+
+    def __init__(self, history=None):
+        self.days = history or {}
+        self.sent = Counter()
+        self.deferred = Counter()
+
+    def history(self, address, site, since):
+        return self.days
+
+    def reserve(self, address, site, ration, now):
+        if self.sent[address, site] >= ration.per_day:
+            return Until(now + timedelta(hours=11, minutes=30))
+        self.sent[address, site] += 1
+        return None
+
+    def give_back(self, address, site, ration, reserved_at):
+        self.sent[address, site] -= 1
+
+    def note_deferred(self, address, site, reserved_at):
+        self.deferred[address, site] += 1
+
+
 def failure(kind=TransientFailure, *, next_host=True, text="no", category="network"):
     return kind(
         make_reply(450 if kind is not PermanentFailure else 550, None, text),
@@ -202,6 +254,7 @@ def later(key="zone:default", seconds=60):
 
 def a_request(zone=None, **changes):
     fields = {
+        "config": CONFIG,
         "zone": zone or a_zone(),
         "reverse_path": "ada@a.test",
         "recipient": "bob@b.test",

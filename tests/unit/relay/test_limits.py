@@ -142,7 +142,7 @@ def test_full_limit_is_said_before_the_dial(a_relay, limits):
     limits.held = {DOMAIN: {"another"}}
 
     with pytest.raises(SlotsTaken) as taken:
-        a_relay(connector, config=ONE_PER_DOMAIN).send(a_request())
+        a_relay(connector).send(a_request(config=ONE_PER_DOMAIN))
 
     assert (taken.value.key, taken.value.limit) == (DOMAIN, 1)
     assert limits.keys == {DOMAIN}
@@ -223,12 +223,12 @@ def test_denied_session_goes_back_to_the_pool(a_relay, limits):
     """It is as good as before for the domain it was opened for."""
     zone = a_zone(host="relay.test")
     relay = a_relay(FakeConnector(FakeSession()), config=ONE_PER_DOMAIN)
-    relay.send(a_request(zone))
+    relay.send(a_request(zone, config=ONE_PER_DOMAIN))
     limits.held["domain:default:c.test"] = {"another"}
     with pytest.raises(SlotsTaken):
-        relay.send(a_request(zone, domain="c.test"))
+        relay.send(a_request(zone, config=ONE_PER_DOMAIN, domain="c.test"))
 
-    assert relay.send(a_request(zone)).is_reused
+    assert relay.send(a_request(zone, config=ONE_PER_DOMAIN)).is_reused
 
 
 def test_other_source_for_the_next_host_changes_the_slots(a_relay, limits):
@@ -251,7 +251,8 @@ def test_session_broken_at_one_host_frees_its_slots_for_the_next(a_relay, limits
         FakeSession("mx0.test", failure(StaleSession)), FakeSession("mx1.test")
     )
 
-    a_relay(connector, config=ONE_PER_DOMAIN).send(a_request(a_zone(connections=1)))
+    request = a_request(a_zone(connections=1), config=ONE_PER_DOMAIN)
+    a_relay(connector, config=ONE_PER_DOMAIN).send(request)
 
     assert (limits.count(ZONE), limits.count(DOMAIN)) == (1, 1)
 
@@ -263,8 +264,8 @@ def test_provider_is_known_by_its_hosts(a_relay, limits):
     targets = FakeTargets("192.0.2.1", hosts=("mx1.big.test", "mx2.big.test"))
     relay = a_relay(FakeConnector(FakeSession()), targets, config=config)
 
-    relay.send(a_request())
-    relay.send(a_request())
+    relay.send(a_request(config=config))
+    relay.send(a_request(config=config))
 
     assert limits.keys == {ZONE, DOMAIN, "provider:default:big"}
     assert len(limits.log) == 1
@@ -375,3 +376,15 @@ def test_refusal_does_not_cost_the_slots(a_relay, limits):
         a_relay(FakeConnector(session)).send(a_request())
 
     assert limits.keys == {ZONE, DOMAIN}
+
+
+def test_a_session_of_another_configuration_is_not_used_again(a_relay, limits):
+    """It was opened within limits that may be others now."""
+    first, second = FakeSession(), FakeSession()
+    relay = a_relay(FakeConnector(first, second), config=ONE_PER_DOMAIN)
+
+    relay.send(a_request(config=Config()))  # a moment before the reload
+    relay.send(a_request(config=ONE_PER_DOMAIN))
+
+    assert first.is_ended
+    assert (second.uses, limits.count(DOMAIN)) == (1, 1)

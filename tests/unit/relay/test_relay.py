@@ -177,8 +177,12 @@ def test_address_disabled_for_the_domain_is_not_used(a_relay):
     connector = FakeConnector(*(FakeSession() for _ in range(20)))
     relay = a_relay(connector, config=config)
     for number in range(10):
-        relay.send(a_request(zone, delivery_id=f"{number}.001"))
-        relay.send(a_request(zone, delivery_id=f"{number}.002", domain="c.test"))
+        for seq, domain in (("001", "b.test"), ("002", "c.test")):
+            delivery_id = f"{number}.{seq}"
+            request = a_request(
+                zone, config=config, delivery_id=delivery_id, domain=domain
+            )
+            relay.send(request)
 
     sources = [str(source.address) for _, source, _ in connector.calls]
 
@@ -190,10 +194,10 @@ def test_domain_for_which_all_addresses_are_disabled_has_to_wait(a_relay):
     zone = a_zone(addresses=pool_of("192.0.2.10"))
     disabled = DomainLimits(disabled_addresses=(zone.addresses[0].address,))
     connector = FakeConnector()
-    relay = a_relay(connector, config=Config(domains={"b.test": disabled}))
+    config = Config(domains={"b.test": disabled})
 
     with pytest.raises(TransientFailure, match="family") as raised:
-        relay.send(a_request(zone))
+        a_relay(connector).send(a_request(zone, config=config))
 
     assert raised.value.category == "policy"
     assert not connector.calls
@@ -211,29 +215,22 @@ def test_sandbox_needs_no_source(a_relay):
     assert connector.calls[0][1] is None
 
 
-@pytest.mark.parametrize(("pool_hash", "same"), [("from", True), ("message", False)])
-def test_pool_hash_decides_what_sticks_to_an_address(a_relay, pool_hash, same):
+@pytest.mark.parametrize(("sender", "same"), [("ada@a.test", True), ("", False)])
+def test_a_sender_sticks_to_an_address_if_that_is_wanted(a_relay, sender, same):
     """All mail of one sender, or all attempts of one delivery."""
-    zone = a_zone(
-        addresses=pool_of(*(f"192.0.2.{n}" for n in range(1, 100))),
-        pool_hash=pool_hash,
-    )
+    zone = a_zone(addresses=pool_of(*(f"192.0.2.{n}" for n in range(1, 100))))
     connector = FakeConnector(*(FakeSession("mx0.test") for _ in range(5)))
     relay = a_relay(connector)
     for number in range(5):
-        relay.send(a_request(zone, delivery_id=f"{number}.001", domain=f"d{number}"))
+        relay.send(
+            a_request(
+                zone,
+                delivery_id=f"{number}.001",
+                domain=f"d{number}",
+                sender=sender,
+            )
+        )
 
     sources = {str(source.address) for _, source, _ in connector.calls}
 
     assert (len(sources) == 1) == same
-
-
-def test_closing_closes_idle_sessions(a_relay):
-    """Nothing is left open."""
-    session = FakeSession("mx0.test")
-    relay = a_relay(FakeConnector(session))
-    relay.send(a_request())
-
-    relay.close()
-
-    assert session.is_closed

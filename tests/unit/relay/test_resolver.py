@@ -286,3 +286,11 @@ def test_flood_of_addresses_is_cut(resolver, fake):
     fake.add("mx.test", "A", *(f"192.0.2.{n}" for n in range(200)))
 
     assert len(resolver.find_addresses("mx.test", ignore_ipv6=True)) == 20
+
+
+def test_the_names_of_an_address_are_found(fake, resolver):
+    """In the tree for its family; an address without a name has none."""
+    fake.add("1.2.0.192.in-addr.arpa", "PTR", "Out.a.test.", "*.b.test.")
+
+    assert resolver.find_names(ip_address("192.0.2.1")) == ("Out.a.test",)
+    assert resolver.find_names(ip_address("2001:db8::1")) == ()

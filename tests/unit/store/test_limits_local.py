@@ -81,7 +81,10 @@ def test_a_limit_is_shared_by_those_who_may_need_it():
     """A zone's by its own workers; an address of ours by all."""
     local = LocalLimits(Clock())
     local.set_standing(Standing(Presence(3, 4), {"bounces": Presence(0, 1)}))
-    slots = ["zone:bounces", "domain:bounces:a.test", "source:192.0.2.1"]
+    slots = [
+        *("zone:bounces", "domain:bounces:a.test", "provider:bounces:big"),
+        *("source:192.0.2.1", "shared:bounces"),
+    ]
 
     room = [
         sum(
@@ -91,7 +94,7 @@ def test_a_limit_is_shared_by_those_who_may_need_it():
         for key in slots
     ]
 
-    assert room == [8, 8, 2]
+    assert room == [8, 8, 8, 2, 2]
 
 
 def test_nothing_is_opened_while_others_may_hold_more_than_their_share():

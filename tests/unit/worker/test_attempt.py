@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import Config, DomainLimits, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.errors import (
@@ -161,6 +163,16 @@ class Relay:
         self.ended += 1
 
 
+class Shaper:
+    """Keeps what it was told of."""
+
+    def __init__(self):
+        self.noted = []
+
+    def note(self, claimed, config, failure):
+        self.noted.append(failure)
+
+
 class HandOver:
     """Has parked deliveries to claim; remembers what it was told."""
 
@@ -203,6 +215,7 @@ def attempt():
         handover=None,
         monotonic=None,
         capacity=0,
+        stopping=None,
     ):
         deliveries = deliveries or Deliveries()
         zone = zone or Zone(name="default")
@@ -217,18 +230,21 @@ def attempt():
         run.leases.append(leases)
         if deliveries.lost:
             relay.during = leases.renew
+        run.shaper = shaper = Shaper()
         run.attempts = Attempts(
-            judge=Judge(config),
+            judge=Live(Judge(config)),
             deliveries=deliveries,
             library=Library(),
             leases=leases,
             relay=relay,
+            shaper=shaper,
             handover=handover or HandOver(),
             owner="me",
             now=lambda: now,
             spread=lambda: 0.5,
             wait=(waits if waits is not None else []).append,
             **({"monotonic": monotonic} if monotonic else {}),
+            **({"stopping": stopping} if stopping else {}),
         )
         run.attempts.counts.capacity = capacity
         run.attempts.attempt("m.001")
@@ -672,3 +688,60 @@ def test_the_schedule_of_the_domain_goes_before_that_of_the_zone(attempt):
     (outcome,) = attempt(Relay(failure), config=config).settled
 
     assert outcome.due_at == NOW + 2 * MINUTE
+
+
+def test_a_connection_rests_while_no_delivery_is_held(attempt):
+    """The one is settled, the next not claimed yet; a worker that stops goes on."""
+    handover = HandOver([dataclasses.replace(DELIVERY, id="m.002")])
+    deliveries, seen = Deliveries(), []
+
+    class Stopping(threading.Event):
+        def wait(self, timeout=None):
+            busy = attempt.attempts.counts.busy
+            seen.append((len(deliveries.settled), len(handover.parked), busy))
+            return super().wait(0)
+
+    class Resting(Relay):
+        def send(self, request, chain):
+            chain.session, chain.rests_until = object(), time.monotonic() + 3600
+            return super().send(request, chain)
+
+    attempt(Resting(), deliveries, handover=handover, stopping=Stopping())
+
+    assert seen == [(1, 1, 1), (2, 0, 1)]
+
+
+def test_nobody_rests_without_a_connection(attempt):
+    """It broke, or there was none."""
+
+    class Stopping(threading.Event):
+        def wait(self, timeout=None):
+            raise AssertionError
+
+    class Broken(Relay):
+        def send(self, request, chain):
+            chain.rests_until = time.monotonic() + 3600
+            return super().send(request, chain)
+
+    (outcome,) = attempt(Broken(), stopping=Stopping()).settled
+
+    assert outcome.state is DeliveryState.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("pool_hash", "sender"), [("from", "ada@a.test"), ("message", "")]
+)
+def test_a_request_names_its_sender_if_senders_keep_to_an_address(
+    attempt, pool_hash, sender
+):
+    """Else it is the delivery that keeps to one."""
+    seen = []
+
+    class Asked(Relay):
+        def send(self, request, chain):
+            seen.append(request.sender)
+            return super().send(request, chain)
+
+    attempt(Asked(), zone=Zone(name="default", pool_hash=pool_hash))
+
+    assert seen == [sender]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import Config, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.observe import metrics
@@ -80,7 +81,7 @@ def a_mender(rows, *, parking=None, **zone):
     config = Config(
         queue=QueueConfig(), zones={"default": Zone(name="default", **zone)}
     )
-    return Mender(due=rows, parking=parking, judge=Judge(config=config))
+    return Mender(due=rows, parking=parking, judge=Live(Judge(config=config)))
 
 
 def counted(metric, *labels):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import Config, QueueConfig, TenantConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.policy.fairness import HIGH_WATER, LOW_WATER, low_water
@@ -109,10 +110,12 @@ class Setting:
         self.ringer = Ringer(
             due=self.rows,
             broker=self.broker,
-            config=Config(
-                zones={"default": Zone(name="default", connections=connections)},
-                queue=QueueConfig(transactional_share=share),
-                tenants=tenants,
+            config=Live(
+                Config(
+                    zones={"default": Zone(name="default", connections=connections)},
+                    queue=QueueConfig(transactional_share=share),
+                    tenants=tenants,
+                )
             ),
             monotonic=lambda: self.at_s,
         )

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import Config
 from mta.delivery import DeliveryState
 from mta.errors import StoreUnavailable
@@ -87,7 +88,7 @@ def scheduler(recorder, clock):
     parts = ("due", "ringer", "mender", "watch", "census", "messages", "expander")
     return Scheduler(
         **dict.fromkeys((*parts, "broker", "leadership"), recorder),
-        config=Config(),
+        config=Live(Config()),
         now=lambda: NOW,
         prepare=lambda: None,
         monotonic=lambda: clock.at_s,

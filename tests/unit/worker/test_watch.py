@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mta.config.live import Live
 from mta.config.zones import Config, Zone
 from mta.observe import metrics
 from mta.worker.watch import Watch
@@ -33,11 +34,13 @@ class Setting:
             due=self,
             workers=self,
             broker=self,
-            config=Config(
-                zones={
-                    "default": Zone(name="default"),
-                    "asleep": Zone(name="asleep", disabled=True),
-                }
+            config=Live(
+                Config(
+                    zones={
+                        "default": Zone(name="default"),
+                        "asleep": Zone(name="asleep", disabled=True),
+                    }
+                )
             ),
             monotonic=lambda: self.at_s,
         )

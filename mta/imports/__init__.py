@@ -1,0 +1,1 @@
+"""Configurations of other systems, turned into a zones.yaml and a report."""

@@ -1,0 +1,129 @@
+"""Sees to it that an address that is warming up sends no more than its ration.
+
+A message is counted before it is sent, and given back if nobody heard of it: whoever
+receives counts it from MAIL on.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from mta.config.zones import IPAddress, WarmUp, WarmupPlan
+from mta.errors import StoreUnavailable
+from mta.policy.warmup import DayStats, Ration, ration_of
+
+log = logging.getLogger(__name__)
+
+MAX_KNOWN = 10_000
+
+
+class Exceeded(Protocol):
+    """A number that is reached, and when counting begins anew."""
+
+    @property
+    def until(self) -> datetime: ...
+
+
+class Book(Protocol):
+    """Keeps the counts; see ``mta.store.warmup.WarmupBook``."""
+
+    def reserve(
+        self, address: str, site: str, ration: Ration, now: datetime
+    ) -> Exceeded | None: ...
+
+    def give_back(
+        self, address: str, site: str, ration: Ration, reserved_at: datetime
+    ) -> None: ...
+
+    def note_deferred(self, address: str, site: str, reserved_at: datetime) -> None: ...
+
+    def history(
+        self, address: str, site: str, since: date
+    ) -> Mapping[date, DayStats]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One message that counts against a ration."""
+
+    address: str
+    site: str
+    ration: Ration
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """The ration is used up; after ``wait`` there is more."""
+
+    wait: timedelta
+    must_wait: bool
+
+
+@dataclass(slots=True)
+class Rations:
+    """The rations of one process's attempts.
+
+    Args:
+        now: The clock; aware UTC.
+    """
+
+    book: Book
+    now: Callable[[], datetime]
+    _histories: dict[tuple[str, str], tuple[date, Mapping[date, DayStats]]] = field(
+        default_factory=dict
+    )
+
+    def take(
+        self, address: IPAddress, site: str, warmup: WarmUp, plan: WarmupPlan
+    ) -> Taken | UsedUp | None:
+        """Count a message; None if the address is warm.
+
+        Raises:
+            StoreUnavailable: Nobody can say now.
+        """
+        now, name = self.now(), str(address)
+        history = self._history(name, site, warmup.started, now.date())
+        ration = ration_of(warmup, plan, now.date(), history)
+        if ration is None:
+            return None
+        exceeded = self.book.reserve(name, site, ration, now)
+        if exceeded is None:
+            return Taken(name, site, ration, now)
+        return UsedUp(exceeded.until - now, must_wait=plan.overflow == "wait")
+
+    def give_back(self, taken: Taken) -> None:
+        """Nobody heard of the message."""
+        self._try(
+            lambda: self.book.give_back(
+                taken.address, taken.site, taken.ration, taken.at
+            )
+        )
+
+    def note_deferred(self, taken: Taken) -> None:
+        """The message was not taken, for now."""
+        self._try(lambda: self.book.note_deferred(taken.address, taken.site, taken.at))
+
+    def _history(
+        self, address: str, site: str, started: date, today: date
+    ) -> Mapping[date, DayStats]:
+        """The days before ``today``: they change no more."""
+        day, history = self._histories.get((address, site), (None, _NO_DAYS))
+        if day != today:
+            history = self.book.history(address, site, started)
+            if len(self._histories) >= MAX_KNOWN:
+                self._histories.clear()
+            self._histories[address, site] = (today, history)
+        return history
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except StoreUnavailable as error:
+            # One message less today; the delivery itself matters more.
+            log.warning("ration not put right error=%s", error)
+
+
+_NO_DAYS: Mapping[date, DayStats] = {}
