@@ -16,6 +16,9 @@ T = TypeVar("T")
 def aside(compute: Callable[[], T]) -> T:
     """Do ``compute`` in another thread; other greenlets run meanwhile.
 
+    It may compute, and nothing else: a database's connections, locks and events belong
+    to the loop of the thread that made them, and would be left waiting for ever.
+
     Raises:
         Exception: What ``compute`` raised.
     """

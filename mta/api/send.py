@@ -8,6 +8,7 @@ anything while there is no room for more mail.
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from itertools import chain
 
@@ -103,15 +104,16 @@ def submit(intake: Intake, envelope: Envelope, blocks: Iterable[bytes]) -> Accep
 
 def _composed(parts: Parts, raw: bytes) -> tuple[Composed, Terms]:
     """The message that a request's JSON describes, and what it says of it."""
-    work = partial(_compose, parts, raw)
+    # The clock may ask the database, which is for this thread alone.
+    work = partial(_compose, parts, raw, parts.now())
     return work() if len(raw) <= _QUICK_BYTES else aside(work)
 
 
-def _compose(parts: Parts, raw: bytes) -> tuple[Composed, Terms]:
+def _compose(parts: Parts, raw: bytes, now: datetime) -> tuple[Composed, Terms]:
     mail = parse_json(raw)
     if not isinstance(mail, dict):
         raise Refused(400, "The body must be a JSON object")
-    limits, now = parts.config.current.api, parts.now()
+    limits = parts.config.current.api
     terms, fields = take_terms(mail, now)
     composed = compose(
         mail,

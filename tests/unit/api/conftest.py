@@ -219,7 +219,9 @@ def make_app(
 ) -> Callable[..., Flask]:
     """Builds an app; ``api`` overrides parts of the API's configuration."""
 
-    def make(*, environ=None, inbox=None, pressure=None, **api) -> Flask:
+    def make(
+        *, environ=None, inbox=None, pressure=None, now=lambda: NOW, **api
+    ) -> Flask:
         config = load_config(None, {})
         config = config.model_copy(
             update={"api": config.api.model_copy(update=api)},
@@ -232,7 +234,7 @@ def make_app(
             steer=steer,
             shaping=shaping,
             inbox=inbox,
-            now=lambda: NOW,
+            now=now,
             pressure=pressure,
             metrics_registry=CollectorRegistry(),
         )

@@ -7,6 +7,7 @@ import pytest
 
 from mta.api.aside import aside
 from mta.api.problems import Refused
+from tests.unit.api.conftest import NOW
 
 
 def test_others_run_meanwhile():
@@ -27,3 +28,19 @@ def test_refusals_come_through(capfd):
         aside(refuse)
 
     assert capfd.readouterr().err == ""
+
+
+def test_a_large_mail_asks_nobody_from_the_other_thread(make_app, a_mail):
+    """The clock may go to the database, whose connections belong to the loop."""
+    asked_in = []
+
+    def now():
+        asked_in.append(threading.get_ident())
+        return NOW
+
+    client = make_app(now=now).test_client()
+
+    answer = client.post("/send", json={**a_mail, "text": "x" * 200_000})
+
+    assert answer.status_code == 200
+    assert set(asked_in) == {threading.get_ident()}
