@@ -12,7 +12,7 @@ from mta.api.ports import Shaping
 from mta.api.problems import Refused
 from mta.api.shapes import format_instant
 from mta.config.values import parse_duration, parse_rate, parse_tenant
-from mta.operate.measures import Wanted, WarmupStatus
+from mta.operate.measures import NoSuchMail, Wanted, WarmupStatus
 from mta.policy.measures import MAX_CAUSE, Action, Measure
 
 UNKNOWN = "There is no measure of that id"
@@ -42,7 +42,8 @@ def measure_routes(shaping: Shaping) -> Blueprint:
 
     @routes.post("/v1/measures")
     def take() -> Response:
-        return jsonify(measure_record(shaping.take(_read(read_small_object(request)))))
+        wanted = _read(read_small_object(request))
+        return jsonify(measure_record(_take(shaping, wanted)))
 
     def change(measure_id: str, order: str) -> Response:
         changed = (
@@ -71,6 +72,13 @@ def measure_routes(shaping: Shaping) -> Blueprint:
         return jsonify({"list": [_blacklisted(measure) for measure in rest]})
 
     return routes
+
+
+def _take(shaping: Shaping, wanted: Wanted) -> Measure:
+    try:
+        return shaping.take(wanted)
+    except NoSuchMail as error:
+        raise Refused(400, str(error), field=f"/{error.field}") from error
 
 
 def measure_record(measure: Measure) -> dict[str, object]:

@@ -6,13 +6,23 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from mta.config.live import Live
+from mta.config.values import parse_domain
 from mta.config.zones import Config, PoolAddress, Rate
-from mta.policy.measures import MANUAL, MAX_CAUSE, Action, Measure
+from mta.errors import MtaError
+from mta.policy.measures import ANY, MANUAL, MAX_CAUSE, Action, Measure, site_of
 from mta.policy.warmup import Ration, ration_of, warm_from
 from mta.store.measures import Measures
 from mta.store.warmup import WarmupBook
 
 log = logging.getLogger(__name__)
+
+
+class NoSuchMail(MtaError):
+    """A measure that could never be about any mail; ``field`` is why."""
+
+    def __init__(self, field: str, text: str) -> None:
+        self.field = field
+        super().__init__(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +83,17 @@ class Shaping:
         return self.measures.in_force(self.now())
 
     def take(self, wanted: Wanted) -> Measure:
-        """Take a measure by hand, or prolong the one that is there."""
+        """Take a measure by hand, or prolong the one that is there.
+
+        Raises:
+            NoSuchMail: No mail goes to such a place, or leaves from such an address.
+        """
         now = self.now()
         taken = self.measures.take(
             Measure(
                 action=wanted.action,
-                site=wanted.site,
-                source=wanted.source,
+                site=self._find_site(wanted.site),
+                source=self._find_source(wanted.source),
                 tenant=wanted.tenant,
                 rate=wanted.rate,
                 max_connections=wanted.max_connections,
@@ -106,6 +120,29 @@ class Shaping:
         if changed is not None and not is_pinned:
             self.wake()
         return changed
+
+    def _find_site(self, text: str) -> str:
+        config = self.config.current
+        relays = (zone.host for zone in config.zones.values())
+        if text in (ANY, *config.providers, *relays):
+            return text
+        try:
+            hosts = [parse_domain(host) for host in text.split("+")]
+        except ValueError as error:
+            raise NoSuchMail("site", f"{text[:80]!r} {error}") from None
+        if len(hosts) > 1:
+            return site_of(hosts)
+        if "." not in hosts[0]:
+            message = f"{text[:80]!r} is no provider here, and a domain has a dot"
+            raise NoSuchMail("site", message)
+        return hosts[0]
+
+    def _find_source(self, text: str) -> str:
+        pools = self.config.current.pools.values()
+        known = {str(entry.address) for pool in pools for entry in pool}
+        if text and text not in known:
+            raise NoSuchMail("source", f"{text} is in none of the pools")
+        return text
 
     def warmup(self) -> list[WarmupStatus]:
         """How far each address is that warms up, with each provider it had mail for."""

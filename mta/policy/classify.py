@@ -83,7 +83,7 @@ def classify_reply(text: str) -> Classification:
     action: Action = "bounce" if code >= 500 else "defer"
     reason = f"reply code {code}"
     category = _BY_CODE.get(code, "other")
-    if _BLACKLISTED.search(text):
+    if _BLACKLISTED.search(text[:MAX_SEARCHED]):
         return Classification(
             *("defer", BLACKLIST, code, str(status or "")),
             *(_one_line(text, code, status), f"{reason}, speaks of a blacklist"),
@@ -97,6 +97,7 @@ def classify_reply(text: str) -> Classification:
 
 
 MAX_TEXT = 64 * 1024
+MAX_SEARCHED = 4000  # what it is about, a reply says at its beginning
 
 # What is said to an address that is on somebody's list, not to a message. A name of a
 # list alone is no sign: texts about spam name them, too.

@@ -17,13 +17,13 @@ from typing import Literal, TypeAlias
 
 from mta.config.values import Rate
 from mta.config.zones import ShapingRule
+from mta.policy.classify import MAX_SEARCHED
 from mta.policy.limits import Pace, Slot, bounded_key, limit_key
 
 Action: TypeAlias = Literal["rest", "suspend", "slow"]
 
 MANUAL = "manual"  # the rule of what an operator did
 MAX_CAUSE = 500  # characters
-MAX_SEARCHED = 4000  # of a reply, by a rule's expression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,15 +22,13 @@ Every rule yields its matches in order, and only as far as somebody asks: a
 decision takes the first one, an explanation takes them all.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_network
 from itertools import chain
 
 from mta.config.zones import Config, IPAddress, IPNetwork, Zone
-
-BOUNCES = "bounces"
 
 
 class MatchedBy(StrEnum):
@@ -265,23 +263,6 @@ class Router:
         for network in zone.origin_addresses:
             by_origin = route(MatchedBy.ORIGIN, "origin_addresses", str(network))
             self._by_network.setdefault(network, by_origin)
-
-
-def choose_bounce_zone(
-    zones: Mapping[str, Zone], *, default: str, of_zone: str = "", of_queue: str = ""
-) -> str:
-    """Pick the zone that a bounce takes.
-
-    Args:
-        zones: Those that are enabled.
-        default: The zone of mail that no rule is about.
-        of_zone: What the zone of the failed delivery says, if it says anything.
-        of_queue: What holds for all zones, likewise.
-    """
-    for name in (of_zone, of_queue, BOUNCES):
-        if name in zones:
-            return name
-    return default
 
 
 def _fold(text: str) -> str:

@@ -72,7 +72,11 @@ class Rations:
 
     book: Book
     now: Callable[[], datetime]
-    _histories: dict[tuple[str, str], tuple[date, Mapping[date, DayStats]]] = field(
+    _histories: dict[tuple[str, str, date], tuple[date, Mapping[date, DayStats]]] = (
+        field(default_factory=dict)
+    )
+    # Used up until then, by that plan: many messages would like to leave from there.
+    _ends: dict[tuple[str, str], tuple[WarmUp, WarmupPlan, datetime]] = field(
         default_factory=dict
     )
 
@@ -89,13 +93,27 @@ class Rations:
         ration = ration_of(warmup, plan, now.date(), history)
         if ration is None:
             return None
-        exceeded = self.book.reserve(name, site, ration, now)
-        if exceeded is None:
-            return Taken(name, site, ration, now)
-        return UsedUp(exceeded.until - now, must_wait=plan.overflow == "wait")
+        until = self.used_up_until(address, site, warmup, plan)
+        if until is None:
+            exceeded = self.book.reserve(name, site, ration, now)
+            if exceeded is None:
+                return Taken(name, site, ration, now)
+            until = exceeded.until
+            self._ends[name, site] = warmup, plan, until
+        return UsedUp(until - now, must_wait=plan.overflow == "wait")
+
+    def used_up_until(
+        self, address: IPAddress, site: str, warmup: WarmUp, plan: WarmupPlan
+    ) -> datetime | None:
+        """When there is more, if it is known that there is none now; asks nobody."""
+        known = self._ends.get((str(address), site))
+        if known is None or known[:2] != (warmup, plan) or known[2] <= self.now():
+            return None
+        return known[2]
 
     def give_back(self, taken: Taken) -> None:
         """Nobody heard of the message."""
+        self._ends.pop((taken.address, taken.site), None)
         self._try(
             lambda: self.book.give_back(
                 taken.address, taken.site, taken.ration, taken.at
@@ -110,12 +128,13 @@ class Rations:
         self, address: str, site: str, started: date, today: date
     ) -> Mapping[date, DayStats]:
         """The days before ``today``: they change no more."""
-        day, history = self._histories.get((address, site), (None, _NO_DAYS))
+        key = (address, site, started)
+        day, history = self._histories.get(key, (None, _NO_DAYS))
         if day != today:
             history = self.book.history(address, site, started)
             if len(self._histories) >= MAX_KNOWN:
                 self._histories.clear()
-            self._histories[address, site] = (today, history)
+            self._histories[key] = (today, history)
         return history
 
     def _try(self, write: Callable[[], None]) -> None:

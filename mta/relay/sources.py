@@ -16,7 +16,7 @@ from mta.config.zones import IPAddress, PoolAddress, Zone
 from mta.errors import AttemptFailed, RateReached, TransientFailure
 from mta.policy.limits import Demand, demand_of, limit_key
 from mta.policy.measures import Measure, limits_of, resting, site_of, suspension
-from mta.policy.source import SourceChoice, choose_source
+from mta.policy.source import choose_source
 from mta.relay.hosts import Target
 from mta.relay.plan import FindsTargets
 from mta.relay.rations import Rations, Taken, UsedUp
@@ -52,7 +52,6 @@ class Use:
         taken: What it counts against, if that is anything.
         is_last_resort: Its address should rest, and there was no other.
         source: The address it was last sent from.
-        choice: The last one among them, with those that were passed over.
         places: Provider and site of its domain, once they are known.
     """
 
@@ -60,7 +59,6 @@ class Use:
     taken: Taken | None = None
     is_last_resort: bool = False
     source: PoolAddress | None = None
-    choice: SourceChoice | None = None
     places: Places | None = None
 
 
@@ -198,8 +196,7 @@ class Sources:
     ) -> bool:
         if source is None or source.warmup is None:
             return True
-        places = self.places(request, use)
-        name = places.provider.name if places.provider else OTHERS
+        name = self._ration_name(request, use)
         plan = request.config.warmup[source.warmup.plan]
         answer = self.rations.take(source.address, name, source.warmup, plan)
         if not isinstance(answer, UsedUp):
@@ -210,6 +207,23 @@ class Sources:
             raise RateReached(key, answer.wait, is_turn=False)
         use.passed[source.address] = key
         return False
+
+    def _ration_name(self, request: RelayRequest, use: Use) -> str:
+        provider = self.places(request, use).provider
+        return provider.name if provider else OTHERS
+
+    def _used_up(self, request: RelayRequest, use: Use) -> dict[IPAddress, str]:
+        """Addresses whose ration is known to be used up, if others may step in."""
+        found = {}
+        for entry in request.zone.addresses:
+            if entry.warmup is None:
+                continue
+            plan = request.config.warmup[entry.warmup.plan]
+            name = self._ration_name(request, use)
+            facts = (entry.address, name, entry.warmup, plan)
+            if plan.overflow == "next" and self.rations.used_up_until(*facts):
+                found[entry.address] = "its ration is used up"
+        return found
 
     def _measures(self, request: RelayRequest, use: Use) -> Sequence[Measure]:
         if not self.held_back:
@@ -254,8 +268,9 @@ class Sources:
         key = request.sender or request.delivery_id
         barred = self._barred(request, use)
         rest = resting(self._measures(request, use))
-        resting_now = {ip_address(a): f"rests: {m.cause}" for a, m in rest.items()}
-        use.choice = choose_source(zone.addresses, key, family, barred | resting_now)
-        if use.choice.address is None and rest:
-            use.choice = choose_source(zone.addresses, key, family, barred)
-        return use.choice.address
+        idle = {ip_address(a): f"rests: {m.cause}" for a, m in rest.items()}
+        idle |= self._used_up(request, use)
+        choice = choose_source(zone.addresses, key, family, barred | idle)
+        if choice.address is None and idle:
+            choice = choose_source(zone.addresses, key, family, barred)
+        return choice.address

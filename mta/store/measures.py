@@ -28,7 +28,7 @@ class Measures:
     def __init__(self, db: Mongo) -> None:
         self._measures = durable(db, MEASURES)
         # At worst, a rule counts a reply less.
-        self._refusals = self._counts = db[REFUSALS]
+        self._counts = db[REFUSALS]
 
     @guarded
     def take(self, measure: Measure) -> Measure:
@@ -98,7 +98,7 @@ class Measures:
     @guarded
     def count(self, key: str, rate: Rate, now: datetime) -> bool:
         """Count a reply; whether as many of ``key`` came in the period as it takes."""
-        found = self._refusals.find_one_and_update(
+        found = self._counts.find_one_and_update(
             {"_id": key},
             {
                 "$push": {"at": {"$each": [now], "$slice": -rate.count}},

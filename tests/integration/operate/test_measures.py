@@ -6,8 +6,16 @@ from ipaddress import ip_address
 import pytest
 
 from mta.config.live import Live
-from mta.config.zones import Config, PoolAddress, Rate, WarmUp, WarmupPlan
-from mta.operate.measures import Shaping, Wanted
+from mta.config.zones import (
+    Config,
+    PoolAddress,
+    Provider,
+    Rate,
+    WarmUp,
+    WarmupPlan,
+    Zone,
+)
+from mta.operate.measures import NoSuchMail, Shaping, Wanted
 from mta.policy.warmup import Ration
 from mta.store.measures import Measures
 from mta.store.warmup import WarmupBook
@@ -17,6 +25,8 @@ HOUR = timedelta(hours=1)
 WARMUP = WarmUp(started=date(2026, 3, 1), plan="slow")
 ADDRESS = PoolAddress(address=ip_address("192.0.2.10"), warmup=WARMUP)
 CONFIG = Config(
+    providers={"big": Provider(name="big", mx=("*.big.test",), max_connections=1)},
+    zones={"default": Zone(name="default", host="relay.test")},
     pools={"p": (ADDRESS, PoolAddress(address=ip_address("192.0.2.11")))},
     warmup={"slow": WarmupPlan(name="slow", daily=(10, 20, 40), hourly=0.5)},
 )
@@ -70,6 +80,37 @@ def test_it_may_slow_one_tenant_from_one_address(shaping):
     )
 
     assert (taken.rate, taken.source, taken.tenant) == (rate, "192.0.2.10", "shop")
+
+
+@pytest.mark.parametrize(
+    ("site", "understood"),
+    [
+        ("*", "*"),
+        ("big", "big"),
+        ("relay.test", "relay.test"),
+        ("B.Example.", "b.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("mx2.b.test+mx1.b.test", "mx1.b.test+mx2.b.test"),
+    ],
+)
+def test_a_place_is_a_provider_a_relay_a_domain_or_its_hosts(shaping, site, understood):
+    assert shaping.take(wanted(site=site)).site == understood
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"site": "bigg"}, "site"),
+        ({"site": "bob@b.test"}, "site"),
+        ({"source": "192.0.2.99"}, "source"),
+    ],
+)
+def test_what_could_never_be_about_any_mail_is_refused(shaping, changes, field):
+    with pytest.raises(NoSuchMail) as raised:
+        shaping.take(wanted(**changes))
+
+    assert raised.value.field == field
+    assert shaping.in_force() == []
 
 
 def test_what_waits_is_woken_when_it_need_not_wait_any_more(shaping, woken):

@@ -170,11 +170,14 @@ class FakeShaping:
     statuses: list[WarmupStatus] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
     orders: list[tuple[str, str]] = field(default_factory=list)
+    error: Exception | None = None
 
     def in_force(self) -> list[Measure]:
         return self.measures
 
     def take(self, wanted: Wanted) -> Measure:
+        if self.error is not None:
+            raise self.error
         self.wanted.append(wanted)
         return self.measures[0]
 

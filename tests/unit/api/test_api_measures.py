@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from mta.config.zones import Rate
-from mta.operate.measures import Wanted, WarmupStatus
+from mta.operate.measures import NoSuchMail, Wanted, WarmupStatus
 from mta.policy.measures import Measure
 from mta.policy.warmup import Ration
 from tests.unit.api.conftest import NOW
@@ -130,6 +130,15 @@ def test_a_measure_that_cannot_be_names_the_field(client, shaping, changes, fiel
     [error] = answer.get_json()["errors"]
     assert (answer.status_code, error["pointer"]) == (400, f"/{field}")
     assert not shaping.wanted
+
+
+def test_a_measure_about_no_mail_at_all_names_the_field(client, shaping):
+    shaping.error = NoSuchMail("site", "'bigg' is no provider here")
+
+    answer = client.post("/v1/measures", json=ASKED)
+
+    [error] = answer.get_json()["errors"]
+    assert (answer.status_code, error["pointer"]) == (400, "/site")
 
 
 @pytest.mark.parametrize("order", ["clear", "pin", "unpin"])

@@ -1,16 +1,9 @@
 """``mta measure`` and ``mta warmup`` against a server that answers as the API does."""
 
 import json
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from flask import Flask, jsonify, request
-from werkzeug.serving import make_server
-
-from mta.cli.main import cli
 
 MEASURE: dict[str, Any] = {
     "id": "00ff",
@@ -45,44 +38,10 @@ COLD: dict[str, Any] = {
 }
 
 
-class FakeApi:
-    """Answers what it is told to; notes what it is asked."""
+def test_a_measure_is_told_in_two_lines(api, run_mta):
+    api.answers["GET /v1/measures"] = ({"measures": [MEASURE]}, 200)
 
-    def __init__(self) -> None:
-        self.answers: dict[str, dict[str, Any]] = {}
-        self.asked: list[tuple[str, Any]] = []
-        self.url = ""
-
-    def answer(self, path: str = "") -> Any:
-        key = f"{request.method} {request.path}"
-        self.asked.append((key, request.get_json(silent=True)))
-        return jsonify(self.answers[key])
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    fake = FakeApi()
-    app = Flask("api")
-    app.add_url_rule("/<path:path>", view_func=fake.answer, methods=["GET", "POST"])
-    server = make_server("127.0.0.1", 0, app)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    fake.url = f"http://127.0.0.1:{server.port}"
-    yield fake
-    server.shutdown()
-
-
-@pytest.fixture
-def run(api):
-    def run_command(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, [*arguments, "--api", api.url])
-
-    return run_command
-
-
-def test_a_measure_is_told_in_two_lines(api, run):
-    api.answers["GET /v1/measures"] = {"measures": [MEASURE]}
-
-    result = run("measure", "list")
+    result = run_mta("measure", "list")
 
     assert result.output.splitlines() == [
         "00ff  slow big from 192.0.2.10 for shop at 5/minute on 2 connections, "
@@ -91,17 +50,16 @@ def test_a_measure_is_told_in_two_lines(api, run):
     ]
 
 
-def test_a_measure_is_taken_by_hand(api, run):
-    api.answers["POST /v1/measures"] = MEASURE
+def test_a_measure_is_taken_by_hand(api, run_mta):
+    api.answers["POST /v1/measures"] = (MEASURE, 200)
 
-    result = run(
+    result = run_mta(
         *("measure", "add", "slow", "big", "--for", "6h", "--reason", "they asked"),
         *("--rate", "5/minute", "--max-connections", "2", "--tenant", "shop"),
     )
 
     assert result.exit_code == 0
-    [(_, document)] = api.asked
-    assert document == {
+    assert api.documents[0] == {
         "action": "slow",
         "site": "big",
         "duration": "6h",
@@ -113,16 +71,16 @@ def test_a_measure_is_taken_by_hand(api, run):
 
 
 @pytest.mark.parametrize("order", ["clear", "pin", "unpin"])
-def test_a_measure_is_changed_by_its_id(api, run, order):
-    api.answers[f"POST /v1/measures/00ff/{order}"] = {**MEASURE, "pinned": True}
+def test_a_measure_is_changed_by_its_id(api, run_mta, order):
+    api.answers[f"POST /v1/measures/00ff/{order}"] = ({**MEASURE, "pinned": True}, 200)
 
-    result = run("measure", order, "00ff", "--json")
+    result = run_mta("measure", order, "00ff", "--json")
 
     assert json.loads(result.output)["pinned"] is True
 
 
-def test_what_is_no_id_is_not_asked_for(api, run):
-    result = run("measure", "clear", "../../send")
+def test_what_is_no_id_is_not_asked_for(api, run_mta):
+    result = run_mta("measure", "clear", "../../send")
 
     assert result.exit_code == 2
     assert not api.asked
@@ -140,7 +98,7 @@ def test_what_is_no_id_is_not_asked_for(api, run):
         ([], "no address warms up"),
     ],
 )
-def test_warmup_is_told_in_a_line(api, run, addresses, line):
-    api.answers["GET /v1/warmup"] = {"addresses": addresses}
+def test_warmup_is_told_in_a_line(api, run_mta, addresses, line):
+    api.answers["GET /v1/warmup"] = ({"addresses": addresses}, 200)
 
-    assert run("warmup", "status").output == f"{line}\n"
+    assert run_mta("warmup", "status").output == f"{line}\n"

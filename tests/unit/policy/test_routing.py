@@ -9,7 +9,6 @@ from mta.policy.routing import (
     Router,
     RoutingFacts,
     UnknownZone,
-    choose_bounce_zone,
 )
 
 # In order: what has to be so for a rule to match, and the rule's name. Each one's
@@ -266,30 +265,6 @@ def test_a_route_says_what_matched_and_where_the_file_says_so(tmp_path, monkeypa
         "origin address 192.0.2.1/32 -> bulk, zones.yaml:9",
         "default zone -> default",
     ]
-
-
-@pytest.mark.parametrize(
-    ("of_zone", "of_queue", "zones", "expected"),
-    [
-        ("own", "all", ("own", "all", "bounces"), "own"),
-        ("", "all", ("own", "all", "bounces"), "all"),
-        ("", "", ("own", "all", "bounces"), "bounces"),
-        ("", "", ("own", "all"), "default"),
-        ("gone", "all", ("all",), "all"),
-        ("gone", "gone", (), "default"),
-    ],
-)
-def test_a_bounce_takes_the_zone_that_the_nearest_one_names(
-    a_config, of_zone, of_queue, zones, expected
-):
-    """The failed delivery's zone, the queue, the zone of that name, the default."""
-    known = a_config(**{name: {} for name in zones}).zones
-
-    chosen = choose_bounce_zone(
-        known, default="default", of_zone=of_zone, of_queue=of_queue
-    )
-
-    assert chosen == expected
 
 
 def test_ten_thousand_recipients_look_at_the_message_once(router):

@@ -214,12 +214,14 @@ class Book:
     def __init__(self, history=None):
         self.days = history or {}
         self.sent = Counter()
+        self.asked = 0
         self.deferred = Counter()
 
     def history(self, address, site, since):
         return self.days
 
     def reserve(self, address, site, ration, now):
+        self.asked += 1
         if self.sent[address, site] >= ration.per_day:
             return Until(now + timedelta(hours=11, minutes=30))
         self.sent[address, site] += 1

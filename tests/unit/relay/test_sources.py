@@ -237,6 +237,18 @@ def test_what_is_more_leaves_from_the_next_address(a_relay, first_one):
     assert book.sent == {(FIRST, "others"): 1}
 
 
+def test_a_ration_that_is_used_up_is_asked_for_no_more(a_relay, first_one):
+    """Every message that would like to leave from there would cost round trips."""
+    book, config = Book(), a_plan(1)
+    zone = a_zone(addresses=a_cold_pool(FIRST, SECOND))
+    relay = a_relay(FakeConnector(at_b(), at_b()), book=book, config=config)
+
+    for _ in range(10):
+        relay.send(a_request(zone, config=config, delivery_id=first_one))
+
+    assert (book.sent[FIRST, "others"], book.asked) == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("pool", "overflow"), [((FIRST,), "next"), ((FIRST, SECOND), "wait")]
 )
