@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 import gevent
+from gevent.lock import RLock
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Acks:
         self._index = index
         self._tags: list[str] = []
         self._is_planned = False
+        self._flushing = RLock()
 
     def __len__(self) -> int:
         return len(self._tags)
@@ -43,7 +45,14 @@ class Acks:
         self._plan(FLUSH_EVERY_S)
 
     def flush(self) -> None:
-        """Acknowledge now; what Redis does not take is tried again later."""
+        """Acknowledge now; what Redis does not take is tried again later.
+
+        Waits for a flush that is under way: who ends the process calls this last.
+        """
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
         while self._tags:
             tags, self._tags = self._tags, []
             try:

@@ -223,7 +223,7 @@ def test_a_silent_broker_holds_nobody_up_for_long(redis_of_test):
     app.close()
 
     assert published == [0] * 8
-    assert took_s < 2.5
+    assert took_s < 8  # each 1.5 s, would all of them wait
 
 
 def test_who_waited_for_a_connection_does_not_try_as_well(redis_of_test):
@@ -240,7 +240,7 @@ def test_who_waited_for_a_connection_does_not_try_as_well(redis_of_test):
     app.close()
 
     assert depths == [None] * 8
-    assert took_s < 2.5
+    assert took_s < 8  # each 1.5 s, would all of them wait
 
 
 def test_a_sweep_is_asked_for_once(doorbell, client):

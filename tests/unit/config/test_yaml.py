@@ -1,8 +1,7 @@
-import time
-
 import pytest
 
 from mta.config.nodes import MAX_BYTES
+from tests.support.pace import costs_at_most
 
 
 @pytest.mark.parametrize(
@@ -140,21 +139,19 @@ def _laughs(levels):
 )
 def test_a_hostile_file_is_refused_quickly(only_problem, text, expected):
     """Bytes, depth and values are bounded, whatever the aliases multiply."""
-    started = time.process_time()
-
     assert expected in only_problem(text)
-    assert time.process_time() - started < 2
+    assert costs_at_most(100, lambda: only_problem(text))
 
 
 def test_thousands_of_problems_are_counted_not_told(problems):
     """Nobody reads more than a hundred."""
-    started = time.process_time()
+    many = "zones:\n" + "  z: {q: 1}\n" * 5000
 
-    told = problems("zones:\n" + "  z: {q: 1}\n" * 5000)
+    told = problems(many)
 
     assert len(told) == 101
     assert "more problems are not shown" in told[-1]
-    assert time.process_time() - started < 3
+    assert costs_at_most(150, lambda: problems(many))
 
 
 def test_control_characters_of_the_file_do_not_reach_the_terminal(problems):

@@ -1,10 +1,9 @@
 """Reading received messages, friendly and hostile."""
 
-import time
-
 import pytest
 
 from mta.dashboard.reader import MAX_READ_BYTES, Part, read_message, take
+from tests.support.pace import costs_at_most
 
 
 def test_plain_text_is_preferred():
@@ -111,11 +110,9 @@ def test_broken_messages_are_read_nevertheless(content):
 )
 def test_hostile_messages_take_no_time(content):
     """A page must come up whatever was mailed to it."""
-    began = time.perf_counter()
-
     reading = read_message(content)
 
-    assert time.perf_counter() - began < 2
+    assert costs_at_most(100, lambda: read_message(content))
     assert len(reading.parts) <= 100
     assert len(reading.fields) <= 200
 

@@ -1,12 +1,12 @@
 import base64
 import email
 import email.policy
-import time
 
 import pytest
 
 from mta.errors import Rejected
 from mta.mail.header import HeaderSection
+from tests.support.pace import costs_at_most
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
@@ -351,10 +351,9 @@ def test_ten_thousand_recipients_compose_quickly(composed):
     """One mail to a whole list must not hold the door."""
     to = [f"Member {number} <m{number}@example.test>" for number in range(10_000)]
 
-    started = time.perf_counter()
     message = composed(to=to, text="x")
 
-    assert time.perf_counter() - started < 1  # 0.1 s on an idle machine
+    assert costs_at_most(40, lambda: composed(to=to, text="x"))
     assert len(message.recipients) == 10_000
     assert max(map(len, message.header.split(b"\r\n"))) <= 78
 

@@ -2,6 +2,7 @@
 
 import gevent
 import pytest
+from gevent.event import Event
 from redis.exceptions import ConnectionError as Away
 
 from mta.worker.transport import acks as acks_module
@@ -13,6 +14,8 @@ class FakeRedis:
 
     def __init__(self):
         self.is_away = False
+        self.answers = Event()
+        self.answers.set()
         self.trips = []
 
     def pipeline(self, transaction):
@@ -38,6 +41,7 @@ class FakePipeline:
         self._commands.append(("hdel", *words))
 
     def execute(self):
+        self._redis.answers.wait()
         if self._redis.is_away:
             raise Away
         self._redis.trips.append(self._commands)
@@ -72,6 +76,19 @@ def test_the_last_ones_need_not_wait(redis, acks):
 
     assert len(redis.trips) == 1
     assert len(acks) == 0
+
+
+def test_the_end_waits_for_what_is_under_way(redis, acks):
+    """What another greenlet sends just now must arrive before the process ends."""
+    redis.answers.clear()
+    acks.add("a")
+    gevent.spawn(acks.flush)
+    gevent.spawn_later(0.05, redis.answers.set)
+    gevent.idle()
+
+    acks.flush()
+
+    assert len(redis.trips) == 1
 
 
 def test_nothing_costs_nothing(redis, acks):
