@@ -47,6 +47,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from mta.reasons import NO_REASONS, Reasons
 from mta.reply import Reply
 
 
@@ -171,6 +172,7 @@ class Outcome:
         due_at: The next try, for a deferral.
         tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
         is_doubtful: The recipient may have got the message.
+        reasons: What decided the attempt, if one was made.
     """
 
     at: datetime
@@ -185,6 +187,7 @@ class Outcome:
     due_at: datetime | None = None
     tls: str = ""
     is_doubtful: bool = False
+    reasons: Reasons = NO_REASONS
 
     @property
     def response(self) -> str:
@@ -228,6 +231,9 @@ class Delivery:
         waits_for: Key of the limit it is parked for; empty if it is not.
         woken_by: Key of the limit of which a slot got free, if it was rung for that.
         has_turn: It comes back at the time that a rate gave it.
+        put_off_by: Key of the rate, ration or measure that allowed nothing before
+            ``due_at``, if one did.
+        rule: What chose its zone, as ``mta.policy.routing`` says it.
         doubts: How often it may have been delivered without our knowing.
         log: Outcomes so far, oldest first, bounded.
         notice: What its sender wants to hear of it.
@@ -251,6 +257,8 @@ class Delivery:
     waits_for: str = ""
     woken_by: str = ""
     has_turn: bool = False
+    put_off_by: str = ""
+    rule: str = ""
     doubts: int = 0
     log: tuple[Outcome, ...] = ()
     notice: Notice = NO_NOTICE

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mta.reasons import NO_REASONS
 from mta.reply import Reply
 
 
@@ -136,15 +137,11 @@ class AttemptFailed(MtaError):
             better.
         is_in_doubt: The final dot was sent and no reply to it was read: the
             recipient may have the message (RFC 1047).
-        site: Names those who were talked to: see ``mta.policy.measures.site_of``.
-        provider: Their name, if they are known as one.
-        pool_address: Our address, if it was chosen from a pool.
+        reasons: What decided the attempt.
         may_move: Another address of ours, or this one after a rest, may do better.
     """
 
-    site = ""
-    provider = ""
-    pool_address = ""
+    reasons = NO_REASONS
     may_move = False
 
     def __init__(

@@ -28,20 +28,24 @@ from mta.intake.login import Logins
 from mta.intake.pressure import PressureMonitor
 from mta.intake.route import Routing
 from mta.observe.memory import free_memory
+from mta.operate.explain import Explain
 from mta.operate.look import Look
 from mta.operate.measures import Shaping
 from mta.operate.steer import Steer
 from mta.policy.fairness import choose_lane
 from mta.policy.logins import FailedLogins
 from mta.policy.routing import Router
-from mta.relay.sources import OTHERS
+from mta.relay.rations import Rations
+from mta.relay.sources import OTHERS, Sources
 from mta.store.census import Census
 from mta.store.clock import DatabaseClock
 from mta.store.deliveries import Deliveries
 from mta.store.due import Due
 from mta.store.inbox import Inbox
+from mta.store.known_measures import KnownMeasures
 from mta.store.leader import Leadership
 from mta.store.limits import Limits
+from mta.store.limits_look import LimitsLook
 from mta.store.measures import Measures
 from mta.store.messages import Messages
 from mta.store.mongo import SPOOL_BUCKET, Mongo, connect, ensure_indexes
@@ -51,9 +55,9 @@ from mta.store.steering import Steering
 from mta.store.usage import Usage
 from mta.store.users import Users
 from mta.store.vitals import QueueVitals
-from mta.store.warmup import WarmupBook
+from mta.store.warmup import WarmupBook, WarmupPeek
 from mta.store.workers import Workers
-from mta.wiring_relay import build_relay
+from mta.wiring_relay import build_relay, live_targets
 from mta.worker.attempt import Attempts
 from mta.worker.celery import app
 from mta.worker.doorbell import MAINTENANCE_QUEUE, Doorbell
@@ -120,7 +124,7 @@ def build_intake(settings: Settings, config: Live[Config]) -> Intake:
         config=config,
         hostname=settings.hostname,
         ids=MessageIds(),
-        routing=config.derive(lambda said: Routing(said, Router(said))),
+        routing=build_routing(config),
         spool=Spool(db, SPOOL_BUCKET),
         messages=messages,
         expander=Expander(
@@ -199,6 +203,33 @@ def build_shaping(settings: Settings, config: Live[Config]) -> Shaping:
     )
 
 
+def build_explain(settings: Settings, config: Live[Config]) -> Explain:
+    """Why mail goes as it goes, for API and command line."""
+    db = open_database(settings)
+    now = open_clock(settings).now
+    known = KnownMeasures(Measures(db), now)
+    targets = live_targets(settings, config)
+
+    def open_sources() -> Sources:
+        known.read()
+        rations = Rations(WarmupPeek(db), now)
+        return Sources(targets=targets, held_back=known, rations=rations, now=now)
+
+    return Explain(
+        routing=build_routing(config),
+        messages=Messages(db),
+        census=Census(db),
+        open_sources=open_sources,
+        limits=LimitsLook(limits_url(settings)),
+        now=now,
+    )
+
+
+def build_routing(config: Live[Config]) -> Live[Routing]:
+    """What chooses zones."""
+    return config.derive(lambda said: Routing(said, Router(said)))
+
+
 def build_inbox(settings: Settings) -> Inbox:
     """The sandbox's inbox."""
     return Inbox(open_database(settings))
@@ -226,6 +257,7 @@ def build_api(
         look=build_look(settings, config),
         steer=build_steer(settings, config),
         shaping=build_shaping(settings, config),
+        explain=build_explain(settings, config),
         inbox=build_inbox(settings) if settings.sandbox else None,
         now=open_clock(settings).now,
     )

@@ -42,7 +42,6 @@ def build_relay(
         on_free: Told of limits that have a slot again and are waited for.
     """
     timeouts = Timeouts()
-    targets = LiveTargets(config.derive(partial(_find_targets, settings)))
     names = config.derive(lambda said: _ehlo_names(said.dns, settings.hostname))
 
     def name_of(source: PoolAddress | None) -> str:
@@ -51,7 +50,7 @@ def build_relay(
     return Relay(
         config=config,
         sources=Sources(
-            targets=targets,
+            targets=live_targets(settings, config),
             held_back=held_back,
             rations=Rations(book, now),
             now=now,
@@ -63,6 +62,11 @@ def build_relay(
         endings=Endings(),
         clockwork=Clockwork(budget=timeouts.attempt),
     )
+
+
+def live_targets(settings: Settings, config: Live[Config]) -> LiveTargets:
+    """What finds where mail goes."""
+    return LiveTargets(config.derive(partial(_find_targets, settings)))
 
 
 def _find_targets(settings: Settings, config: Config) -> TargetFinder:

@@ -8,12 +8,13 @@ from flask.json.provider import DefaultJSONProvider
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
+from mta.api.explain import explain_routes
 from mta.api.guard import Guard
 from mta.api.health import health_routes
 from mta.api.measures import measure_routes
 from mta.api.message import message_routes
 from mta.api.parts import Parts
-from mta.api.ports import Intake, Look, Pressure, Shaping, Steer
+from mta.api.ports import Explain, Intake, Look, Pressure, Shaping, Steer
 from mta.api.problems import install_problems
 from mta.api.queue import queue_routes
 from mta.api.send import send_routes
@@ -34,6 +35,7 @@ def create_app(  # noqa: PLR0913 - all that the door stands on
     look: Look,
     steer: Steer,
     shaping: Shaping,
+    explain: Explain,
     inbox: InboxReader | None,
     now: Callable[[], datetime],
     pressure: Pressure | None = None,
@@ -76,6 +78,7 @@ def create_app(  # noqa: PLR0913 - all that the door stands on
         app.register_blueprint(routes(parts))
     app.register_blueprint(steer_routes(steer))
     app.register_blueprint(measure_routes(shaping))
+    app.register_blueprint(explain_routes(parts, explain))
     app.register_blueprint(dashboard_routes(look, inbox))
     return app
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mta.delivery import Delivery, DeliveryState
 from mta.mail.envelope import Envelope
+from mta.operate.explain import Explained, Letter
 from mta.operate.look import Doubt, MessageView
 from mta.operate.measures import Wanted, WarmupStatus
 from mta.operate.pages import Place
@@ -124,6 +125,16 @@ class Look(Protocol):
     ) -> Iterator[bytes] | None: ...
 
     def readiness(self) -> list[tuple[str, bool, str]]: ...
+
+
+class Explain(Protocol):
+    """Why mail goes as it goes; see ``mta.operate.explain``."""
+
+    def message(
+        self, message_id: str, *, limit: int, only: str | None = None
+    ) -> list[Explained] | None: ...
+
+    def supposed(self, letter: Letter) -> list[Explained]: ...
 
 
 class Shaping(Protocol):

@@ -5,6 +5,7 @@ from datetime import datetime
 from mta.api.shapes import format_instant
 from mta.delivery import Delivery
 from mta.operate.timeline import Entry, last_doubt, timeline
+from mta.reasons import Reasons
 
 
 def delivery_record(
@@ -34,6 +35,8 @@ def delivery_record(
         else format_instant(delivery.due_at),
         "giveUpAt": format_instant(delivery.give_up_at),
         "waitsFor": delivery.waits_for or None,
+        "putOffBy": delivery.put_off_by or None,
+        "rule": delivery.rule,
         "doubts": delivery.doubts,
         "doubtedAt": _instant(doubted_at or (doubt.at if doubt else None)),
         "timeline": [_entry(entry) for entry in timeline(delivery)],
@@ -58,6 +61,25 @@ def _entry(entry: Entry) -> dict[str, object]:
         "dueAt": _instant(outcome.due_at),
         "isDoubtful": outcome.is_doubtful,
         "isRepeat": entry.is_repeat,
+        "reasons": reasons_record(outcome.reasons) if outcome.attempt else None,
+    }
+
+
+def reasons_record(reasons: Reasons) -> dict[str, object]:
+    """What decided an attempt, or would."""
+    return {
+        "provider": reasons.provider,
+        "site": reasons.site,
+        "poolAddress": reasons.pool_address,
+        "lastResort": reasons.is_last_resort,
+        "passedOver": [
+            {"cause": entry.cause, "addresses": list(entry.addresses)}
+            for entry in reasons.passed_over
+        ],
+        "limits": [
+            {"key": key, "connections": connections, "rate": rate}
+            for key, connections, rate in reasons.limits
+        ],
     }
 
 

@@ -29,6 +29,7 @@ from mta.api.ports import Accepted, Intake
 from mta.api.problems import Refused
 from mta.api.queries import read_origin, read_user
 from mta.api.terms import Terms, read_terms, take_terms
+from mta.config.zones import Config
 from mta.errors import Rejected
 from mta.mail.compose import Composed, compose
 from mta.mail.envelope import Envelope
@@ -153,6 +154,7 @@ def _envelope(
     smtputf8: bool = False,
     from_header: bool = False,
 ) -> Envelope:
+    _check_zone(parts.config.current, terms.zone)
     return Envelope(
         reverse_path=reverse_path,
         recipients=recipients,
@@ -164,11 +166,24 @@ def _envelope(
         user=read_user(request),
         smtputf8=smtputf8,
         from_header=from_header,
+        requested_zone=terms.zone,
         tenant=terms.tenant,
         priority=terms.priority,
         deliver_after=terms.deliver_after,
         expires_at=terms.expires_at,
     )
+
+
+def _check_zone(config: Config, zone: str | None) -> None:
+    """See that a zone that is asked for is there.
+
+    Raises:
+        Refused: It is not.
+    """
+    names = [known.name.lower() for known in config.enabled_zones()]
+    if zone is not None and zone not in names:
+        text = f"There is no sending zone {zone[:80]!r}"
+        raise Refused(400, text, field="/zone")
 
 
 def _answer(accepted: Accepted, recipients: Sequence[str]) -> Response:

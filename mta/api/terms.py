@@ -17,7 +17,7 @@ from mta.config.wording import join_words
 from mta.config.zones import Priority
 from mta.mail.compose_input import Node
 
-NAMES = ("tenant", "priority", "deliver_after", "expires_at")
+NAMES = ("zone", "tenant", "priority", "deliver_after", "expires_at")
 
 # What Nodemailer puts into the header section for its other two words.
 _HEADER = "X-Priority: {0}\r\nX-MSMail-Priority: {1}\r\nImportance: {1}\r\n"
@@ -35,8 +35,9 @@ _NO_TIME = "must be whole seconds from now, or an instant such as 2030-12-31T18:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What was said; the names are those of ``Envelope``."""
+    """What was said; the names are those of ``Envelope``, where it is no zone."""
 
+    zone: str | None = None
     tenant: str = ""
     priority: Priority | None = None
     deliver_after: datetime | None = None
@@ -97,6 +98,12 @@ def _to_terms(
     return Terms(**facts)
 
 
+def _zone(value: object, _now: datetime) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return value.strip().lower()
+
+
 def _tenant(value: object, _now: datetime) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
@@ -126,6 +133,7 @@ def _instant(value: object, now: datetime) -> datetime:
 
 
 _READERS: Mapping[str, Callable[[object, datetime], object]] = {
+    "zone": _zone,
     "tenant": _tenant,
     "priority": _priority,
     "deliver_after": _instant,

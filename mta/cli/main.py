@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "up": Lazy("up", "up", "Run everything on this machine, databases included."),
     "send": Lazy("send", "send", "Submit a message; follow it with --wait."),
     "queue": Lazy("queue", "queue", "Look at what waits; hold, retry or cancel it."),
+    "explain": Lazy("explain", "explain", "Say why mail goes as it goes."),
     "measure": Lazy(
         "measure", "measure", "See what is held back from whom, and why; change it."
     ),

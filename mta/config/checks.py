@@ -152,12 +152,16 @@ def _check_zone_pool(document: Document, draft: Draft, zone: Read[Zone]) -> None
         hint = hint or _there_are(draft.pools, "pools")
         document.note(path, f"no pool is called {shorten(name)}; {hint}")
         return
-    ignores = zone.value.ignore_ipv6
-    if ignores is None:
-        ignores = draft.dns.value.ignore_ipv6
-    if ignores and pool and all(e.value.address.version == 6 for e in pool):
+    if not _ignores_ipv6(draft, zone):
+        return
+    if pool and all(entry.value.address.version == 6 for entry in pool):
         message = "this pool has only IPv6 addresses, and the zone ignores IPv6"
         document.note(path, message)
+
+
+def _ignores_ipv6(draft: Draft, zone: Read[Zone]) -> bool:
+    own = zone.value.ignore_ipv6
+    return draft.dns.value.ignore_ipv6 if own is None else own
 
 
 def _check_relays(document: Document, draft: Draft) -> None:
@@ -166,6 +170,9 @@ def _check_relays(document: Document, draft: Draft) -> None:
     for zone in draft.zones.values():
         if zone.value.host is None or not zone.is_sure("port"):
             continue
+        if ":" in zone.value.host and _ignores_ipv6(draft, zone):
+            message = "is an IPv6 address, and the zone ignores IPv6"
+            document.note((*zone.path, "host"), message)
         relay = HostPort(zone.value.host, zone.value.port)
         if relay in doors:
             own = format_path(doors[relay])

@@ -1,4 +1,4 @@
-"""Where in the file that stands which is told about later: routes and addresses.
+"""Where in the file that stands which is told about later: routes, addresses, limits.
 
 Found by what is said there, not by its place in a list: whoever matched a domain
 knows the domain. Lines are no part of the values themselves, so a file whose lines
@@ -14,13 +14,26 @@ from mta.config.draft import Draft
 # The lists by which a zone claims mail.
 CLAIMS = ("sender_domains", "from_domains", "recipient_domains", "origin_addresses")
 
-# As in ("zones", "bulk", "sender_domains", "a.example") or ("pools", "p", "192.0.2.1").
+# What a limit allows, by the sections that have it.
+ALLOWED = {
+    "zones": ("connections", "throttling"),
+    "domains": ("max_connections", "rate"),
+    "providers": ("max_connections", "rate"),
+    "limits": ("max_connections", "rate"),
+}
+
+# As in ("zones", "bulk", "sender_domains", "a.example"), ("pools", "p", "192.0.2.1") or
+# ("domains", "b.example", "rate").
 Said: TypeAlias = tuple[str, ...]
 
 
 def lines_of(document: Document, draft: Draft) -> dict[Said, int]:
     """Find the lines, counted from 1, of a file without mistakes."""
-    return {**dict(_routes(document, draft)), **dict(_addresses(document, draft))}
+    return {
+        **dict(_routes(document, draft)),
+        **dict(_addresses(document, draft)),
+        **dict(_limits(document, draft)),
+    }
 
 
 def _routes(document: Document, draft: Draft) -> Iterator[tuple[Said, int]]:
@@ -39,3 +52,11 @@ def _addresses(document: Document, draft: Draft) -> Iterator[tuple[Said, int]]:
         for entry in pool:
             line = document.place(entry.path).value.line
             yield ("pools", name, str(entry.value.address)), line
+
+
+def _limits(document: Document, draft: Draft) -> Iterator[tuple[Said, int]]:
+    for section, names in ALLOWED.items():
+        for name, read in getattr(draft, section).items():
+            for key in names:
+                if place := document.places.get((*read.path, key)):
+                    yield (section, name, key), place.key.line

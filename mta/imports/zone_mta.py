@@ -33,7 +33,7 @@ from mta.imports.rules import (
 )
 from mta.imports.source import Branch, Plain, Section
 from mta.imports.target import Target
-from mta.imports.zones import Zones, read_domains
+from mta.imports.zones import Zones, drop_preference, read_domains
 
 BUILT_IN: Final = "not said"
 LONGEST: Final = timedelta(days=365)  # of max_queue_time
@@ -162,6 +162,7 @@ def _dns(target: Target, source: Section) -> None:
         where = section.where_is("blockLocalAddresses")
         target.note(Kind.DIFFERS, where, _LOCAL)
     _caching(target, section)
+    drop_preference(target, section)
     apply(target, section, ("dns",), DNS)
 
 

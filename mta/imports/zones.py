@@ -131,10 +131,7 @@ class Zones:
         total = self._connections(zone, path)
         self._throttling(zone, path, total)
         self._pool(zone, path, name)
-        if flag(zone.look("ignoreIPv6")) is True and flag(zone.look("preferIPv6")):
-            where = zone.where_is("preferIPv6")
-            zone.take("preferIPv6")
-            self._target.note(Kind.NO_EFFECT, where, "the zone ignores IPv6")
+        drop_preference(self._target, zone)
         for theirs, ours, parse in _ROUTES:
             self._route(zone, theirs, (*path, ours), parse, bool(is_disabled))
         self._header_routes(zone, path, bool(is_disabled))
@@ -250,6 +247,14 @@ class Zones:
         text = "it is there twice" if owner == name else f"zone {owner} claims it first"
         self._target.note(Kind.NO_EFFECT, where, text)
         return False
+
+
+def drop_preference(target: Target, section: Section) -> None:
+    """Of a zone, or of dns, that ignores IPv6 and prefers it: it ignores it."""
+    if flag(section.look("ignoreIPv6")) is True and flag(section.look("preferIPv6")):
+        where = section.where_is("preferIPv6")
+        section.take("preferIPv6")
+        target.note(Kind.NO_EFFECT, where, "IPv6 is ignored")
 
 
 def read_domains(target: Target, section: Section | None) -> None:

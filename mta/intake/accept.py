@@ -201,6 +201,7 @@ class Submission:
                 x_originating_ip=self._config.queue.x_originating_ip,
             ),
         )
+        self._envelope = self._envelope.asking_for(prepared.requested_zone)
         terms = settle_terms(
             self._config, self._envelope, prepared, created_at=self._created_at
         )

@@ -4,10 +4,11 @@ import ipaddress
 from dataclasses import dataclass
 
 from mta.config.zones import Config, IPAddress
-from mta.delivery import Notice
+from mta.delivery import NO_NOTICE
 from mta.errors import Rejected
 from mta.mail.address import domain_of, first_address
 from mta.mail.envelope import Envelope
+from mta.mail.header import HeaderSection
 from mta.mail.submit import Prepared
 from mta.policy.routing import Router, RoutingFacts, UnknownZone
 from mta.reply import make_reply
@@ -37,7 +38,7 @@ class Routing:
         """
         if not recipients:
             raise Rejected(_NO_RECIPIENTS)
-        found = self.router.for_message(self._facts(envelope, prepared))
+        found = self.router.for_message(self.facts(envelope, prepared.section))
         if isinstance(found, UnknownZone):
             raise Rejected(
                 _NO_ZONE, detail=found.name[:80], pointer="/headers/X-Sending-Zone"
@@ -45,19 +46,21 @@ class Routing:
         routed = []
         for address in recipients:
             domain = domain_of(address)
-            zone = found.choose_zone(domain).zone.name
-            notice = envelope.notices.get(address, Notice())
-            routed.append(Recipient(address, domain, zone, notice))
+            route = found.choose_zone(domain)
+            notice = envelope.notices.get(address, NO_NOTICE)
+            routed.append(
+                Recipient(address, domain, route.zone.name, notice, route.rule)
+            )
         return routed
 
-    def _facts(self, envelope: Envelope, prepared: Prepared) -> RoutingFacts:
-        section = prepared.section
+    def facts(self, envelope: Envelope, section: HeaderSection) -> RoutingFacts:
+        """What routing goes by; of a message that is stored or is about to be."""
         author = first_address(section.raw_values("From"))
         return RoutingFacts(
             sender_domain=domain_of(envelope.reverse_path),
             from_domain=domain_of(author),
             origin=_address(envelope.origin),
-            requested_zone=envelope.requested_zone or prepared.requested_zone,
+            requested_zone=envelope.requested_zone,
             header=tuple(section.select(self.router.header_names)),
             may_choose=may_choose(self.config, envelope.interface),
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mta.config.zones import Priority
 from mta.delivery import Notice
+
+MAX_ZONE_CHARS = 200  # no zone has a longer name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +58,13 @@ class Envelope:
     require_tls: bool = False
     is_binary: bool = False
     notices: Mapping[str, Notice] = field(default_factory=dict)
+
+    def asking_for(self, zone: str | None) -> Envelope:
+        """The same, asking for what the header section says unless the door said more.
+
+        Args:
+            zone: As the header section says it; of odd lengths, what can be a name.
+        """
+        if not zone or self.requested_zone:
+            return self
+        return replace(self, requested_zone=zone[:MAX_ZONE_CHARS])

@@ -3,10 +3,11 @@
 No repetition is silent: whatever may have brought a second copy is marked.
 """
 
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
-from mta.delivery import Delivery, DeliveryState, Outcome
+from mta.delivery import CLAIMABLE, Delivery, DeliveryState, Outcome
 
 CATEGORY = "operator"  # of outcomes that a person brought about
 
@@ -23,6 +24,22 @@ class Entry(NamedTuple):
 
     outcome: Outcome
     is_repeat: bool
+
+
+class Window(NamedTuple):
+    """When a delivery is tried next, if nothing else happens.
+
+    Attributes:
+        latest: None: it depends on others, and before ``give_up_at`` it is.
+    """
+
+    earliest: datetime
+    latest: datetime | None
+    give_up_at: datetime
+
+
+# A due delivery is rung for at once; should that be lost, the scheduler looks again.
+STARTED_WITHIN: Final = timedelta(seconds=75)
 
 
 class Next(NamedTuple):
@@ -80,9 +97,31 @@ def next_step(delivery: Delivery) -> Next:
             return Next(_ending_of(delivery))
 
 
+def window_of(
+    delivery: Delivery, now: datetime, waits: Sequence[timedelta | None]
+) -> Window | None:
+    """When it is tried next; None: never, or it is being tried.
+
+    Args:
+        waits: Of what would hold it up now; None for one whose end nobody knows.
+    """
+    is_waiting = delivery.state in CLAIMABLE and delivery.due_at < delivery.give_up_at
+    if not is_waiting:
+        return None
+    earliest = max(delivery.due_at, now)
+    known = [wait for wait in waits if wait is not None]
+    if known and earliest == now:
+        earliest = min(now + max(known), delivery.give_up_at)
+    is_open = delivery.waits_for or len(known) < len(waits)
+    latest = None if is_open else min(earliest + STARTED_WITHIN, delivery.give_up_at)
+    return Window(earliest, latest, delivery.give_up_at)
+
+
 def _next_of_queued(delivery: Delivery) -> Next:
     if delivery.waits_for:
         return Next(f"parked for {delivery.waits_for}: sent when a slot is free")
+    if delivery.put_off_by:
+        return Next(f"put off by {delivery.put_off_by}; due", delivery.due_at)
     if delivery.has_turn:
         return Next("has a turn of its own under a rate", delivery.due_at)
     return Next("sent when its turn comes; due", delivery.due_at)

@@ -52,9 +52,10 @@ def decide(failure: AttemptFailed) -> Decision:
     Where our address is what is refused, whatever the code, another may do better;
     if there was none, that was the last word.
     """
-    if failure.pool_address and category_of(failure) == BLACKLIST:
+    address = failure.reasons.pool_address
+    if address and category_of(failure) == BLACKLIST:
         if failure.may_move:
-            return Decision("defer", f"{failure.pool_address} is blacklisted")
+            return Decision("defer", f"{address} is blacklisted")
         return Decision("bounce", "blacklisted, and no other address is left")
     if isinstance(failure, PermanentFailure):
         return Decision("bounce", f"permanent failure ({failure.category})")

@@ -32,6 +32,7 @@ from typing import NamedTuple, TypeAlias
 from mta.config.limits import DomainLimits, SharedLimit
 from mta.config.values import Rate
 from mta.config.zones import Config, ConnectionCache, PoolAddress, Provider, Zone
+from mta.reasons import Limit
 
 PATIENCE = timedelta(seconds=1)
 HORIZON = timedelta(hours=1)
@@ -66,6 +67,16 @@ class Demand:
 
     slots: tuple[Slot, ...] = ()
     paces: tuple[Pace, ...] = ()
+
+    def limits(self) -> tuple[Limit, ...]:
+        """The same for people: each limit once, with all that it allows."""
+        rates = {pace.key: str(pace.rate) for pace in self.paces}
+        slots = {slot.key: slot.limit for slot in self.slots}
+        keys = dict.fromkeys((*slots, *rates))
+        return tuple(Limit(key, slots.get(key), rates.get(key, "")) for key in keys)
+
+
+NO_DEMAND = Demand()
 
 
 @dataclass(frozen=True, slots=True)

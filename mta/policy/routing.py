@@ -57,9 +57,13 @@ class Route:
     pattern: str = ""
     place: str = ""
 
+    @property
+    def rule(self) -> str:
+        """What chose the zone, in words."""
+        return f"{self.matched_by} {self.pattern}".rstrip()
+
     def __str__(self) -> str:
-        rule = f"{self.matched_by} {self.pattern}".rstrip()
-        return f"{rule} -> {self.zone.name}{self.place and f', {self.place}'}"
+        return f"{self.rule} -> {self.zone.name}{self.place and f', {self.place}'}"
 
 
 @dataclass(frozen=True, slots=True)

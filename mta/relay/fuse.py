@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from collections.abc import Iterator
 from threading import Lock
 
 from mta.errors import Stopping
@@ -64,3 +65,29 @@ class Fuse:
     def _check(self) -> None:
         if self.is_blown:
             raise Stopping
+
+
+class Fuses:
+    """The fuses of all attempts under way."""
+
+    def __init__(self) -> None:
+        self._fuses: set[Fuse] = set()
+        self._lock = Lock()
+
+    @contextlib.contextmanager
+    def of(self, fuse: Fuse) -> Iterator[None]:
+        """Have ``fuse`` among them while an attempt is under way."""
+        with self._lock:
+            self._fuses.add(fuse)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._fuses.discard(fuse)
+
+    def blow(self) -> None:
+        """Cut all attempts that may still be cut."""
+        with self._lock:
+            fuses = list(self._fuses)
+        for fuse in fuses:
+            fuse.blow()

@@ -167,10 +167,12 @@ class TargetFinder:
         block_local = _either(
             zone.block_local_addresses, self.dns.block_local_addresses
         )
+        ignores_ipv6 = _either(zone.ignore_ipv6, self.dns.ignore_ipv6)
         kept = [
             address
             for address in addresses
-            if not is_refused_address(
+            if not (ignores_ipv6 and address.version == 6)  # a literal
+            and not is_refused_address(
                 address,
                 block_local=block_local,
                 allowed=self.dns.allow_addresses,

@@ -17,6 +17,8 @@ from mta.policy.warmup import DayStats, Ration, ration_of
 log = logging.getLogger(__name__)
 
 MAX_KNOWN = 10_000
+# Others may give back what they had counted.
+BELIEVED_FOR = timedelta(seconds=30)
 
 
 class Exceeded(Protocol):
@@ -59,7 +61,6 @@ class UsedUp:
     """The ration is used up; after ``wait`` there is more."""
 
     wait: timedelta
-    must_wait: bool
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class Rations:
         field(default_factory=dict)
     )
     # Used up until then, by that plan: many messages would like to leave from there.
-    _ends: dict[tuple[str, str], tuple[WarmUp, WarmupPlan, datetime]] = field(
+    _ends: dict[tuple[str, str], tuple[WarmUp, WarmupPlan, datetime, datetime]] = field(
         default_factory=dict
     )
 
@@ -99,17 +100,18 @@ class Rations:
             if exceeded is None:
                 return Taken(name, site, ration, now)
             until = exceeded.until
-            self._ends[name, site] = warmup, plan, until
-        return UsedUp(until - now, must_wait=plan.overflow == "wait")
+            self._ends[name, site] = warmup, plan, until, now + BELIEVED_FOR
+        return UsedUp(until - now)
 
     def used_up_until(
         self, address: IPAddress, site: str, warmup: WarmUp, plan: WarmupPlan
     ) -> datetime | None:
         """When there is more, if it is known that there is none now; asks nobody."""
         known = self._ends.get((str(address), site))
-        if known is None or known[:2] != (warmup, plan) or known[2] <= self.now():
+        if known is None or known[:2] != (warmup, plan):
             return None
-        return known[2]
+        until, believed_until = known[2:]
+        return until if self.now() < min(until, believed_until) else None
 
     def give_back(self, taken: Taken) -> None:
         """Nobody heard of the message."""

@@ -11,9 +11,7 @@ last ones asked. One that cannot be talked to is not. Every connection is within
 the limits from before the dial until the peer has closed it.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -32,7 +30,7 @@ from mta.policy.limits import cache_of
 from mta.relay.admission import Admission, Turn
 from mta.relay.clockwork import Clockwork
 from mta.relay.failures import StaleSession
-from mta.relay.fuse import Fuse
+from mta.relay.fuse import Fuse, Fuses
 from mta.relay.held import Endings, HeldSession, Key, RelaySession
 from mta.relay.hosts import Target
 from mta.relay.permits import Limits, OnFree, Permit, Permits
@@ -110,8 +108,7 @@ class Relay:
             troubles=self._troubles,
             monotonic=clockwork.monotonic,
         )
-        self._lock = threading.Lock()
-        self._fuses: set[Fuse] = set()
+        self._fuses = Fuses()
         self._is_stopping = False
 
     def send(self, request: RelayRequest, chain: Chain | None = None) -> Sent:
@@ -136,7 +133,8 @@ class Relay:
             chain=chain,
         )
         try:
-            with self._registered(attempt.fuse):
+            with self._fuses.of(attempt.fuse):
+                self._check_running()
                 return self._send(attempt)
         except AttemptFailed as failure:
             if attempt.fuse.is_blown and isinstance(failure, TransientFailure):
@@ -176,10 +174,7 @@ class Relay:
         Those whose dot is out are left to hear the reply to it.
         """
         self._is_stopping = True
-        with self._lock:
-            fuses = list(self._fuses)
-        for fuse in fuses:
-            fuse.blow()
+        self._fuses.blow()
 
     def close(self) -> None:
         """Stop, and end the idle sessions; those at work end as they finish.
@@ -190,17 +185,6 @@ class Relay:
         self._is_stopping = True
         self._pool.close_all()
         self._endings.wait(self._clock.farewell)
-
-    @contextmanager
-    def _registered(self, fuse: Fuse) -> Iterator[None]:
-        with self._lock:
-            self._check_running()
-            self._fuses.add(fuse)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._fuses.discard(fuse)
 
     def _check_running(self) -> None:
         if self._is_stopping:
@@ -251,18 +235,19 @@ class Relay:
         # there is no provider there: the session's own is the right one.
         use.places = held.places if held.places != NOWHERE else None
         try:
-            if not self._sources.enter(request, held.source, use):
-                self._pool.put_back(held.key, held)
-                return False
+            self._sources.enter(request, held.source, use)
             demand = self._sources.demand(request, held.source, use)
             self._admission.admit(held.permit, demand, attempt.turn)
+            may_go = self._sources.take_ration(request, use)
         except Postponed:
             self._pool.put_back(held.key, held)
             raise
         except BaseException:
             held.cut()
             raise
-        return True
+        if not may_go:
+            self._pool.put_back(held.key, held)
+        return may_go
 
     def _send_anew(self, attempt: _Attempt, permit: Permit) -> Sent:
         search = Search(self._clock.budget, self._clock.dialing)
@@ -295,9 +280,7 @@ class Relay:
         """Open a session, within the limits; it takes the permit over."""
         self._check_running()
         request = attempt.request
-        source = self._sources.choose(request, target, attempt.use)
-        demand = self._sources.demand(request, source, attempt.use)
-        self._admission.admit(permit, demand, attempt.turn, trouble=attempt.trouble)
+        source = self._choose(attempt, target, permit)
         session = self._connector.connect(
             target, source, attempt.fuse, ignore_tls=request.zone.ignore_tls
         )
@@ -313,6 +296,18 @@ class Relay:
             places=places,
             cache=cache_of(request.config, zone, request.domain, provider=provider),
         )
+
+    def _choose(
+        self, attempt: _Attempt, target: Target, permit: Permit
+    ) -> PoolAddress | None:
+        """Choose our end, and get what it counts against."""
+        request, use = attempt.request, attempt.use
+        while True:
+            source = self._sources.choose(request, target, use)
+            demand = self._sources.demand(request, source, use)
+            self._admission.admit(permit, demand, attempt.turn, trouble=attempt.trouble)
+            if self._sources.take_ration(request, use):
+                return source
 
     def _transact(self, attempt: _Attempt, held: HeldSession) -> Sent:
         self._renew_turn(attempt, held)
@@ -350,6 +345,7 @@ class Relay:
             cipher=session.cipher,
             is_reused=is_reused,
             duration=timedelta(seconds=self._clock.monotonic() - attempt.started_at),
+            reasons=attempt.use.reasons(),
         )
 
     def _renew_turn(self, attempt: _Attempt, held: HeldSession) -> None:

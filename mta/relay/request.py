@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from mta.config.zones import Config, Provider, Zone
 from mta.delivery import NO_WISHES, Wishes
+from mta.reasons import NO_REASONS, Reasons
 from mta.reply import Reply
 
 
@@ -120,6 +121,7 @@ class Sent:
         source: Our end's IP address.
         tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
         is_reused: The session had carried other messages before.
+        reasons: What decided the attempt.
     """
 
     reply: Reply
@@ -131,3 +133,4 @@ class Sent:
     cipher: str
     is_reused: bool
     duration: timedelta
+    reasons: Reasons = NO_REASONS

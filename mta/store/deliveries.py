@@ -124,7 +124,9 @@ class Deliveries:
     def postpone(
         self, claimed: Delivery, *, ring_at: datetime, waits_for: str = ""
     ) -> bool:
-        """Give a claim back: nothing was tried. ``due_at`` and ``has_turn`` are kept.
+        """Give a claim back: nothing was tried.
+
+        ``due_at``, ``has_turn`` and ``put_off_by`` become what ``claimed`` says.
 
         Args:
             claimed: With another ``due_at``: nobody may claim it before.
@@ -141,6 +143,8 @@ class Deliveries:
             changes["waits_for"] = waits_for
         if claimed.has_turn:
             changes["has_turn"] = True
+        if claimed.put_off_by:
+            changes["put_off_by"] = claimed.put_off_by
         for key in changes:
             update["$unset"].pop(key, None)
         update["$set"] |= changes
@@ -186,6 +190,7 @@ class Deliveries:
                     "claims": {"$add": ["$claims", 1]},
                     "claimed_by": token,
                     "waits_for": "$$REMOVE",
+                    "put_off_by": "$$REMOVE",
                     **self._lease_from_now(),
                 }
             }
@@ -274,7 +279,10 @@ def _is_settled(row: Document, claimed: Delivery, update: Document) -> bool:
 
 def _leave(state: DeliveryState) -> Document:
     """Leave ``sending``, and all that has a meaning only there."""
-    passing = ("lease_until", "waits_for", "woken_by", "has_turn", "dot_at")
+    passing = (
+        *("lease_until", "dot_at"),
+        *("waits_for", "woken_by", "has_turn", "put_off_by"),
+    )
     return {"$set": {"state": state.value}, "$unset": dict.fromkeys(passing, 1)}
 
 

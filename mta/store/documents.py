@@ -2,10 +2,11 @@
 
 ``deliveries``: ``_id message zone domain recipient lane state created_at due_at
 give_up_at ring_at rung_at rings claims attempts owner claimed_by lease_until
-waits_for woken_by has_turn dot_at doubts doubted_at log finished_at expires_at
-notice``. Those from ``owner`` to ``dot_at`` are there only while they mean something.
+waits_for woken_by has_turn put_off_by dot_at doubts doubted_at log finished_at
+expires_at notice rule``. Those from ``owner`` to ``dot_at`` are there only while they
+mean something.
 
-``messages``: ``_id envelope header body recipients zones count tenant
+``messages``: ``_id envelope header body recipients zones rules count tenant
 is_transactional created_at due_at give_up_at expand_at sweep_at sweeps is_idle
 swept_at expires_at message_id subject notices adds_to``. ``recipients`` is for
 expansion only: no delivery ever reads it.
@@ -19,6 +20,7 @@ from typing import Any
 
 from bson.binary import Binary
 
+from mta.config.zones import Zone
 from mta.delivery import (
     NO_NOTICE,
     Delivery,
@@ -34,6 +36,7 @@ from mta.mail.envelope import Envelope
 from mta.mail.header import HeaderSection
 from mta.reply import make_reply
 from mta.store.mongo import Document
+from mta.store.reasons import reasons_document, to_reasons
 
 log = logging.getLogger(__name__)
 
@@ -96,14 +99,9 @@ class StoredMessage:
         """Bytes of header and body together, the empty line between included."""
         return len(self.header) + 2 + self.body.size
 
-    @property
-    def sender(self) -> str:
-        """Whose it is: the reverse path, else the author, else the client's address."""
-        envelope = self.envelope
-        if envelope.reverse_path:
-            return envelope.reverse_path
-        section = HeaderSection.parse(self.header)
-        return first_address(section.raw_values("From")) or envelope.origin or ""
+    def pool_key(self, zone: Zone) -> str:
+        """See ``pool_key_of``."""
+        return pool_key_of(zone, self.envelope, self.header)
 
     @property
     def needs_utf8(self) -> bool:
@@ -113,12 +111,27 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One routed recipient of a message."""
+    """One routed recipient of a message; ``rule`` chose its zone."""
 
     address: str
     domain: str
     zone: str
     notice: Notice = NO_NOTICE
+    rule: str = ""
+
+
+def pool_key_of(zone: Zone, envelope: Envelope, header: bytes) -> str:
+    """What a message keeps to one address by, with all mail that has the same.
+
+    The reverse path, else the author, else the client's address; empty if the zone
+    does not go by senders, and each delivery keeps to an address of its own.
+    """
+    if zone.pool_hash != "from":
+        return ""
+    if envelope.reverse_path:
+        return envelope.reverse_path
+    section = HeaderSection.parse(header)
+    return first_address(section.raw_values("From")) or envelope.origin or ""
 
 
 ENVELOPE_FIELDS = (
@@ -135,7 +148,10 @@ ENVELOPE_FIELDS = (
     "body_8bit",
 )
 # Those that few messages have; they stand there only then.
-RARE_ENVELOPE_FIELDS = ("tls", "ret", "envid", "require_tls", "late_at")
+RARE_ENVELOPE_FIELDS = (
+    *("tls", "ret", "envid", "require_tls", "late_at"),
+    "requested_zone",
+)
 
 
 def envelope_document(envelope: Envelope) -> Document:
@@ -156,7 +172,6 @@ def to_envelope(document: Document) -> Envelope:
 def message_document(
     message: StoredMessage, recipients: list[Recipient], *, expand_at: datetime
 ) -> Document:
-    zones = [recipient.zone for recipient in recipients]
     document: Document = {
         "_id": message.id,
         "envelope": envelope_document(message.envelope),
@@ -169,8 +184,8 @@ def message_document(
             "is_8bit": message.body.is_8bit,
         },
         "recipients": [recipient.address for recipient in recipients],
-        # Nearly always one zone for all: then it is said once.
-        "zones": zones if len(set(zones)) > 1 else zones[0],
+        "zones": _once([recipient.zone for recipient in recipients]),
+        "rules": _once([recipient.rule for recipient in recipients]),
         "count": len(recipients),
         "message_id": message.message_id,
         "subject": message.subject,
@@ -215,15 +230,33 @@ def to_message(document: Document) -> StoredMessage:
 
 def to_recipients(document: Document) -> list[Recipient]:
     """The recipients of a whole ``messages`` document, in order."""
-    zones = document["zones"]
-    if isinstance(zones, str):
-        zones = [zones] * len(document["recipients"])
+    addresses: list[str] = document["recipients"]
     notices = document.get("notices", {})
-    pairs = zip(document["recipients"], zones, strict=True)
+    routed = zip(
+        addresses,
+        _each(document["zones"], len(addresses)),
+        _each(document.get("rules", ""), len(addresses)),
+        strict=True,
+    )
     return [
-        Recipient(address, domain_of(address), zone, _to_notice(notices.get(str(n))))
-        for n, (address, zone) in enumerate(pairs)
+        Recipient(
+            address,
+            domain_of(address),
+            zone,
+            _to_notice(notices.get(str(number))),
+            rule,
+        )
+        for number, (address, zone, rule) in enumerate(routed)
     ]
+
+
+def _once(texts: list[str]) -> list[str] | str:
+    """Nearly always all recipients have one zone in common: then it is said once."""
+    return texts if len(set(texts)) > 1 else texts[0]
+
+
+def _each(said: list[str] | str, count: int) -> list[str]:
+    return [said] * count if isinstance(said, str) else said
 
 
 def delivery_document(
@@ -254,6 +287,8 @@ def delivery_document(
         "doubts": 0,
         "log": [],
     }
+    if recipient.rule:
+        row["rule"] = recipient.rule
     if recipient.notice:
         row["notice"] = _notice_document(recipient.notice)
     return row
@@ -289,6 +324,8 @@ def to_delivery(document: Document) -> Delivery:
         waits_for=document.get("waits_for", ""),
         woken_by=document.get("woken_by", ""),
         has_turn=document.get("has_turn", False),
+        put_off_by=document.get("put_off_by", ""),
+        rule=document.get("rule", ""),
         doubts=document["doubts"],
         log=tuple(to_outcome(entry) for entry in document["log"]),
         notice=_to_notice(document.get("notice")),
@@ -316,6 +353,8 @@ def outcome_document(outcome: Outcome) -> Document:
     for name in OUTCOME_FACTS:
         if value := getattr(outcome, name):
             document[name] = value
+    if why := reasons_document(outcome.reasons):
+        document["why"] = why
     return document
 
 
@@ -337,4 +376,10 @@ def to_outcome(document: Document) -> Outcome:
     status = document.get("status")
     reply = make_reply(document["code"], status, document["text"])
     state = DeliveryState(document["state"])
-    return Outcome(at=document["at"], state=state, reply=reply, **facts)
+    return Outcome(
+        at=document["at"],
+        state=state,
+        reply=reply,
+        reasons=to_reasons(document.get("why")),
+        **facts,
+    )

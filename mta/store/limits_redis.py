@@ -149,10 +149,10 @@ class RedisLimits:
         beats = [beat_of(pace) for pace in paces]
         kept = {slot.key for slot in slots}
         dropped = [key for key in drop if key not in kept]
-        keys = [_EPOCH, _WANTED, _trouble_name(trouble) if trouble else _EPOCH]
-        keys += [_slots_name(slot.key) for slot in slots]
-        keys += [_clock_name(pace.key) for pace in paces]
-        keys += [_slots_name(key) for key in dropped]
+        keys = [_EPOCH, _WANTED, trouble_name(trouble) if trouble else _EPOCH]
+        keys += [slots_name(slot.key) for slot in slots]
+        keys += [clock_name(pace.key) for pace in paces]
+        keys += [slots_name(key) for key in dropped]
         reply = self._run(
             ACQUIRE,
             keys,
@@ -185,7 +185,7 @@ class RedisLimits:
 
     def release(self, member: str, keys: Sequence[str]) -> list[str]:
         """Give slots up; returns those of ``keys`` that somebody waits for."""
-        names = [_slots_name(key) for key in keys]
+        names = [slots_name(key) for key in keys]
         reply = self._run(RELEASE, [_EPOCH, _WANTED, *names], [self._time(), member])
         return [keys[index - 1] for index in reply]
 
@@ -195,7 +195,7 @@ class RedisLimits:
         word = f"+{bounded_key(slot.key)}"
         reply = self._run(
             WANT,
-            [_EPOCH, _WANTED, _slots_name(slot.key)],
+            [_EPOCH, _WANTED, slots_name(slot.key)],
             [self._time(), slot.limit, lifetime, CHANNEL, word],
         )
         return None if reply < 0 else bool(reply)
@@ -203,7 +203,7 @@ class RedisLimits:
     def unwant(self, key: str) -> None:
         """Note that nobody waits any more."""
         word = f"-{bounded_key(key)}"
-        self._run(UNWANT, [_WANTED], [_slots_name(key), CHANNEL, word])
+        self._run(UNWANT, [_WANTED], [slots_name(key), CHANNEL, word])
 
     def list_wanted(self) -> list[str]:
         """The limits that somebody waits for, as far as they are not too many."""
@@ -214,7 +214,7 @@ class RedisLimits:
         """Note again who waits, after Redis forgot it."""
         lifetime = WANTED_FOR // _MICROSECOND
         for some in _chunks(keys, _MEMBERS_AT_ONCE):
-            names = [_slots_name(key) for key in some]
+            names = [slots_name(key) for key in some]
             self._run(RESTORE, [_WANTED], [self._time(), lifetime, *names])
 
     def register(
@@ -241,7 +241,7 @@ class RedisLimits:
         """Extend leases; returns the key and member of each that is not there."""
         missing: list[tuple[str, str]] = []
         for some in _chunks(_pieces(held), _KEYS_AT_ONCE):
-            names = [_slots_name(piece.key) for piece in some]
+            names = [slots_name(piece.key) for piece in some]
             reply = self._run(RENEW, names, [self._time(), _LEASE_US, *_spread(some)])
             for index, member in zip(reply[::2], reply[1::2], strict=True):
                 missing.append((some[index - 1].key, member.decode("utf-8")))
@@ -251,7 +251,7 @@ class RedisLimits:
         """Free the slots of those who died; returns the key of each one freed."""
         freed: list[str] = []
         for some in _chunks(keys, _KEYS_AT_ONCE):
-            reply = self._run(BURY, [_slots_name(key) for key in some], [self._time()])
+            reply = self._run(BURY, [slots_name(key) for key in some], [self._time()])
             for index, count in zip(reply[::2], reply[1::2], strict=True):
                 freed += [some[index - 1]] * count
         return freed
@@ -274,11 +274,11 @@ class RedisLimits:
         """Leave ``key`` alone for ``ttl``."""
         lifetime = max(1, ttl // _MILLISECOND)
         shown = text[:_MAX_TEXT_CHARS].encode("utf-8", "backslashreplace")
-        self._redis.set(_trouble_name(key), shown, px=lifetime)
+        self._redis.set(trouble_name(key), shown, px=lifetime)
 
     def clear_trouble(self, key: str) -> None:
         """``key`` works again."""
-        self._redis.delete(_trouble_name(key))
+        self._redis.delete(trouble_name(key))
 
     def _register(
         self,
@@ -287,8 +287,8 @@ class RedisLimits:
         *,
         only_unsettled: bool,
     ) -> bool:
-        keys = [_EPOCH, *(_slots_name(piece.key) for piece in held)]
-        keys += [_clock_name(grant.key) for grant in grants]
+        keys = [_EPOCH, *(slots_name(piece.key) for piece in held)]
+        keys += [clock_name(grant.key) for grant in grants]
         arguments = [self._time(), _LEASE_US, int(only_unsettled), len(held)]
         arguments += _spread(held)
         for grant in grants:
@@ -334,15 +334,15 @@ class _Piece(NamedTuple):
     members: Sequence[str]
 
 
-def _slots_name(key: str) -> str:
+def slots_name(key: str) -> str:
     return f"{_SLOTS}{bounded_key(key)}"
 
 
-def _clock_name(key: str) -> str:
+def clock_name(key: str) -> str:
     return f"{_CLOCK}{bounded_key(key)}"
 
 
-def _trouble_name(key: str) -> str:
+def trouble_name(key: str) -> str:
     return f"{_TROUBLE}{bounded_key(key)}"
 
 

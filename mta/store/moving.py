@@ -14,7 +14,7 @@ from mta.store.mongo import DELIVERIES, LIVE_ROW, Document, Mongo, durable, guar
 
 MOVED_AT_ONCE: Final = 1_000
 _WAITING, _CLAIMABLE = sorted(WAITING), sorted(CLAIMABLE)
-_PASSING = ("waits_for", "woken_by", "has_turn")
+_PASSING = ("waits_for", "woken_by", "has_turn", "put_off_by")
 
 
 class Moving:
@@ -65,6 +65,7 @@ def _moved(target: str, note: Outcome) -> Document:
     entry = {"$mergeObjects": [said, {"state": "$state"}]}
     return {
         "zone": {"$literal": target},
+        "rule": "moved by an operator",
         "due_at": due_at,
         "ring_at": {"$cond": [{"$in": ["$state", _CLAIMABLE]}, ring_at, "$ring_at"]},
         "rung_at": None,

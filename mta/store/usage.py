@@ -6,7 +6,7 @@ its message costs the user one message until the window is over. Users without a
 are not counted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -122,16 +122,30 @@ class Usage:
         """
         windows = list(_windows(quota))
         counts = _counts(recipients)
-        for window, limits in windows:
-            for what, limit in limits.items():
-                if counts[what] > limit:
-                    return _exceeded(window, what, limit, now, is_hopeless=True)
+        if hopeless := _find_hopeless(windows, counts, now):
+            return hopeless
         for taken, (window, limits) in enumerate(windows):
             if not self._take(window, limits, user, counts, now):
                 for before, _ in windows[:taken]:
                     self._put_back(before, user, counts, now)
                 what = self._find_cause(window, limits, user, counts, now)
                 return _exceeded(window, what, limits[what], now)
+        return None
+
+    @guarded
+    def exceeded(
+        self, user: str, quota: Quota, recipients: int, now: datetime
+    ) -> Exceeded | None:
+        """Say what ``reserve`` would, and count nothing."""
+        windows = list(_windows(quota))
+        counts = _counts(recipients)
+        if hopeless := _find_hopeless(windows, counts, now):
+            return hopeless
+        for window, limits in windows:
+            found = self._usage.find_one({"_id": window.key(user, now)}) or {}
+            for what, limit in limits.items():
+                if found.get(what, 0) + counts[what] > limit:
+                    return _exceeded(window, what, limit, now)
         return None
 
     @guarded
@@ -220,6 +234,19 @@ def _windows(quota: Quota) -> Iterator[tuple[Window, dict[str, int]]]:
         limits = window.limits(quota)
         if limits:
             yield window, limits
+
+
+def _find_hopeless(
+    windows: Iterable[tuple[Window, Mapping[str, int]]],
+    counts: Mapping[str, int],
+    now: datetime,
+) -> Exceeded | None:
+    """Find a limit that a message alone is more than."""
+    for window, limits in windows:
+        for what, limit in limits.items():
+            if counts[what] > limit:
+                return _exceeded(window, what, limit, now, is_hopeless=True)
+    return None
 
 
 def _counts(recipients: int) -> dict[str, int]:

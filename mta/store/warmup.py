@@ -70,6 +70,20 @@ class WarmupBook:
         return self._usage.used(_name(address, site), _quota(ration), now)
 
 
+class WarmupPeek(WarmupBook):
+    """The same for one who only asks what would be: nothing is counted."""
+
+    def reserve(
+        self, address: str, site: str, ration: Ration, now: datetime
+    ) -> Exceeded | None:
+        return self._usage.exceeded(_name(address, site), _quota(ration), 1, now)
+
+    def give_back(
+        self, address: str, site: str, ration: Ration, reserved_at: datetime
+    ) -> None:
+        pass
+
+
 def _quota(ration: Ration) -> Quota:
     return Quota(messages_per_hour=ration.per_hour, messages_per_day=ration.per_day)
 

@@ -306,7 +306,7 @@ class Attempts:
             recipient=claimed.recipient,
             domain=claimed.domain,
             delivery_id=claimed.id,
-            sender=message.sender if zone.pool_hash == "from" else "",
+            sender=message.pool_key(zone),
             size=message.size,
             needs_8bit=message.body.is_8bit,
             needs_utf8=message.needs_utf8,
@@ -339,7 +339,8 @@ class Attempts:
             metrics.RATE_WAITS.labels(claimed.zone, _kind(postponed.key)).inc()
             due_at = now + postponed.wait
             has_turn = claimed.has_turn or postponed.is_turn
-            self._wait_for_turn(replace(claimed, has_turn=has_turn), now, due_at)
+            put_off = replace(claimed, has_turn=has_turn, put_off_by=postponed.key)
+            self._wait_for_turn(put_off, now, due_at)
         else:
             is_ending = isinstance(postponed, Stopping)
             again_at = now if is_ending else now + STORE_PAUSE

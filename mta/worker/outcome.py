@@ -69,6 +69,7 @@ class Judge:
             attempt=claimed.attempts + 1,
             duration_ms=_milliseconds(now - started_at),
             reply=sent.reply,
+            reasons=sent.reasons,
         )
 
     def failed(
@@ -96,6 +97,7 @@ class Judge:
             duration_ms=_milliseconds(now - started_at),
             reply=failure.reply,
             is_doubtful=failure.is_in_doubt,
+            reasons=failure.reasons,
         )
 
     def doubt(

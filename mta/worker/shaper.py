@@ -16,7 +16,8 @@ from mta.delivery import Delivery
 from mta.errors import AttemptFailed, StoreUnavailable
 from mta.observe import metrics
 from mta.policy.classify import category_of
-from mta.policy.measures import EMPTY, Board, Measure, Refusal, follow, matching
+from mta.policy.measures import Measure, Refusal, follow, matching
+from mta.store.known_measures import KnownMeasures
 from mta.store.measures import Measures
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,11 @@ class Shaper:
     store: Measures
     now: Callable[[], datetime]
     every_s: float = READ_EVERY_S
-    _board: Board = EMPTY
-    _version: int = -1
+    _known: KnownMeasures = field(init=False)
     _stopping: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self._known = KnownMeasures(self.store, self.now)
 
     def start(self) -> None:
         """Read what is in force, and again every second."""
@@ -51,11 +54,11 @@ class Shaper:
 
     def __bool__(self) -> bool:
         """Whether anything at all is held back."""
-        return bool(self._board)
+        return bool(self._known)
 
     def in_force(self, places: Sequence[str], tenant: str) -> Sequence[Measure]:
         """List the measures for a tenant's mail to a place, by all its names."""
-        return self._board.at(places, tenant=tenant, now=self.now())
+        return self._known.in_force(places, tenant)
 
     def note(self, claimed: Delivery, config: Config, failure: AttemptFailed) -> None:
         """Take the measures that follow from a reply; none if nobody replied.
@@ -68,13 +71,15 @@ class Shaper:
             log.exception("shaping broke id=%s", claimed.id)
 
     def _note(self, claimed: Delivery, config: Config, failure: AttemptFailed) -> None:
-        if failure.category != "smtp" or not failure.site:
+        reasons = failure.reasons
+        site = reasons.provider or reasons.site
+        if failure.category != "smtp" or not site:
             return
         refusal = Refusal(
             zone=claimed.zone,
-            site=failure.site,
-            provider=failure.provider,
-            source=failure.pool_address,
+            site=site,
+            provider=reasons.provider,
+            source=reasons.pool_address,
             tenant=claimed.tenant,
             category=category_of(failure),
             reply=str(failure.reply),
@@ -93,7 +98,7 @@ class Shaper:
         if rule.after is not None and not self.store.count(measure.id, rule.after, now):
             return
         taken = self.store.take(measure)
-        self._board = self._board.with_(taken)
+        self._known.add(taken)
         metrics.MEASURES_TAKEN.labels(rule.name, rule.action).inc()
         log.warning(
             "measure rule=%s action=%s site=%s source=%s tenant=%s until=%s (%s)",
@@ -103,13 +108,7 @@ class Shaper:
 
     def read(self) -> None:
         """Learn what is in force; while MongoDB is away, what was known stays."""
-        try:
-            version = self.store.version()
-            if version != self._version:
-                self._board = Board(self.store.in_force(self.now()))
-                self._version = version
-        except StoreUnavailable as error:
-            log.info("measures not read error=%s", error)
+        self._known.read()
 
     def _run(self) -> None:
         while not self._stopping.wait(self.every_s):

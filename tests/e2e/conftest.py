@@ -98,6 +98,16 @@ def stack(
     )
     with Stack(tmp_path_factory.mktemp("stack"), config) as running:
         yield running
+        for message_id in running.accepted:
+            check_explained(running, message_id)
+
+
+def check_explained(stack: Stack, message_id: str) -> None:
+    """Every message of these tests took the zone, by the rule, that is explained."""
+    for found in stack.get(f"/v1/messages/{message_id}/explain")["deliveries"]:
+        delivery, route = found["delivery"], found["route"]
+        decided = (delivery["zone"], delivery["rule"])
+        assert decided == (route["zone"], route["rule"]), found
 
 
 @pytest.fixture

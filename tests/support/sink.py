@@ -21,6 +21,7 @@ class Sink:
         refuse_peer: Likewise, asked for each recipient of a client's address.
         arrived: How often content arrived for each recipient.
         peers: How often content arrived from each client's address.
+        peer_of: The client's address from which content last arrived, per recipient.
         contents: The content, per recipient, newest last.
     """
 
@@ -30,6 +31,7 @@ class Sink:
         self.refuse_peer: Callable[[str], str | None] = lambda _: None
         self.arrived: Counter[str] = Counter()
         self.peers: Counter[str] = Counter()
+        self.peer_of: dict[str, str] = {}
         self.contents: dict[str, list[bytes]] = {}
         self._asked: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -62,6 +64,7 @@ class Sink:
             for recipient in envelope.rcpt_tos:
                 self.peers[session.peer[0]] += 1
                 self.arrived[recipient] += 1
+                self.peer_of[recipient] = session.peer[0]
                 self.contents.setdefault(recipient, []).append(envelope.content)
             self._changed.notify_all()
         return "250 2.0.0 taken"

@@ -29,6 +29,7 @@ class Stack:
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self.log_file = folder / "mta.log"
+        self.accepted: list[str] = []  # ids of what was sent by HTTP
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "mta.cli.main", "up"]
@@ -93,9 +94,11 @@ class Stack:
             (folder / "clear_refs").write_text("5")  # reset the peak, proc(5)
         return peaks
 
-    def smtp(self) -> smtplib.SMTP:
-        """A client of the first interface."""
-        host, _, port = next(iter(self.ready["smtp"].values())).rpartition(":")
+    def smtp(self, interface: str | None = None) -> smtplib.SMTP:
+        """A client of an interface, else of the first one."""
+        doors = self.ready["smtp"]
+        endpoint = doors[interface] if interface else next(iter(doors.values()))
+        host, _, port = endpoint.rpartition(":")
         return smtplib.SMTP(host, int(port), timeout=60)
 
     def get(self, path: str) -> Any:
@@ -103,14 +106,30 @@ class Stack:
         with urllib.request.urlopen(self.ready["api"] + path, timeout=30) as response:
             return json.load(response)
 
-    def post(self, path: str, body: Any, content_type: str = "application/json") -> Any:
-        """What the API answers to a document, or to raw bytes."""
+    def post(
+        self,
+        path: str,
+        body: Any,
+        content_type: str = "application/json",
+        **fields: str,
+    ) -> Any:
+        """What the API answers to a document, or to raw bytes.
+
+        Args:
+            fields: More of the request's header, with ``_`` for ``-``.
+        """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in fields.items()}
         request = urllib.request.Request(
-            self.ready["api"] + path, data=data, headers={"Content-Type": content_type}
+            self.ready["api"] + path,
+            data=data,
+            headers={"Content-Type": content_type, **named},
         )
         with urllib.request.urlopen(request, timeout=120) as response:
-            return json.load(response)
+            answer = json.load(response)
+        if path.startswith("/send"):
+            self.accepted.append(answer["id"])
+        return answer
 
     def deliveries(self, message_id: str) -> list[dict[str, Any]]:
         """The timeline of each recipient."""

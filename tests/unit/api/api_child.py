@@ -83,6 +83,7 @@ def main() -> None:
         look=TwoMessages(),
         steer=None,
         shaping=None,
+        explain=None,
         inbox=None,
         now=lambda: datetime.now(UTC),
     )

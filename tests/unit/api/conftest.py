@@ -236,6 +236,7 @@ def make_app(
             look=look,
             steer=steer,
             shaping=shaping,
+            explain=None,
             inbox=inbox,
             now=now,
             pressure=pressure,

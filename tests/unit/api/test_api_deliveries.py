@@ -59,6 +59,8 @@ def test_one_delivery_is_told_by_its_id(client, look, a_delivery):
         "dueAt": "2026-11-22T10:00:00.123Z",
         "giveUpAt": "2026-12-22T10:00:00.123Z",
         "waitsFor": "domain:default:example.test",
+        "putOffBy": None,
+        "rule": "",
         "doubts": 0,
         "doubtedAt": None,
         "timeline": [],

@@ -111,6 +111,7 @@ def test_a_wrong_value_is_told_in_the_operators_words(only_problem, text, expect
         ("host: localhost", "write 127.0.0.1"),
         ("host: 127.0.0.1, port: 2525", "is our own interfaces.feeder"),
         ("ignore_ipv6: true, prefer_ipv6: true", "ignored and preferred"),
+        ("ignore_ipv6: true, host: '2001:db8::1'", "the zone ignores IPv6"),
         ("connection_cache: 5s", "'5s' is not a mapping"),
         ("connection_cache: {reuse: 1}", "known here: ttl and reuse_count"),
         ("sender_domains: ['*']", "'*.example.com' is every name below"),

@@ -21,6 +21,10 @@ INTERFACE = "[smtpInterfaces.a]\nstarttls = true\ncert = '/c.pem'\n"
         ("dns.preferIPv6 = true", {"dns.prefer_ipv6": True}),
         ("dns.ignoreIPv6 = 1", {"dns.ignore_ipv6": True}),
         (
+            "dns = {ignoreIPv6 = true, preferIPv6 = true}",
+            {"dns.ignore_ipv6": True},
+        ),
+        (
             "queue.defaultZone = 'Main'",
             {"queue.default_zone": "main", "zones.main.connections": 10},
         ),

@@ -2,6 +2,7 @@ import pytest
 
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
 from mta.policy.classify import classify_reply, decide
+from mta.reasons import Reasons
 from mta.reply import make_reply
 
 
@@ -35,7 +36,7 @@ def test_a_blacklisted_address_is_not_the_end_if_another_may_do_better(
     address, may_move, action
 ):
     failure = PermanentFailure(BLACKLISTED, category="smtp")
-    failure.pool_address, failure.may_move = address, may_move
+    failure.reasons, failure.may_move = Reasons(pool_address=address), may_move
 
     assert decide(failure).action == action
 
@@ -44,7 +45,7 @@ def test_the_last_resort_that_is_blacklisted_again_is_the_end_whatever_the_code(
     failure = TransientFailure(
         make_reply(421, "4.7.1", "Your IP is listed by bl.test"), category="smtp"
     )
-    failure.pool_address = "192.0.2.1"
+    failure.reasons = Reasons(pool_address="192.0.2.1")
 
     assert decide(failure).action == "bounce"
 

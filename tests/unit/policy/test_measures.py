@@ -96,6 +96,18 @@ def test_a_blacklisted_address_rests_for_six_hours_unless_the_file_says_otherwis
     assert measure.until == NOW + 6 * HOUR
 
 
+def test_a_measure_holds_for_as_long_as_its_rule_says():
+    """From the reply on; then the address is the pool's again."""
+    measure = follow(a_rule(action="rest", duration=90 * MINUTE), a_refusal(), NOW)
+
+    found = [
+        bool(Board([measure]).at(["mx.b.test"], tenant="", now=NOW + after))
+        for after in (89 * MINUTE, 90 * MINUTE)
+    ]
+
+    assert found == [True, False]
+
+
 def test_a_measure_is_about_all_tenants_unless_its_rule_says_otherwise():
     everybody = follow(a_rule(), a_refusal(), NOW)
     one = follow(a_rule(per_tenant=True), a_refusal(), NOW)

@@ -4,6 +4,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from mta.config.load import load_config
+from mta.config.zones import QueueConfig
 from mta.policy.routing import (
     MatchedBy,
     Router,
@@ -151,6 +152,20 @@ def test_lowest_routing_header_wins(a_config):
     assert router.choose_zone(facts, "d.test").zone.name == "one"
     assert [route.zone.name for route in lost] == ["two", "default"]
     assert router.header_names == {"x-class"}
+
+
+def test_what_no_zone_claims_goes_to_the_one_that_the_queue_names(a_config):
+    """Whatever it is called."""
+    config = a_config(rest={}, books={"recipient_domains": ("b.test",)})
+    queue = QueueConfig(default_zone="rest")
+    router = Router(config.model_copy(update={"queue": queue}))
+
+    zones = [
+        router.choose_zone(RoutingFacts(), domain).zone.name
+        for domain in ("b.test", "d.test")
+    ]
+
+    assert zones == ["books", "rest"]
 
 
 def test_first_zone_keeps_what_two_claim(router):

@@ -1,7 +1,7 @@
 import pytest
 
 from mta.errors import Stopping
-from mta.relay.fuse import Fuse
+from mta.relay.fuse import Fuse, Fuses
 
 
 class FakeSocket:
@@ -64,3 +64,26 @@ def test_socket_that_is_gone_is_no_error(fuse):
     fuse.blow()
 
     assert fuse.is_blown
+
+
+def test_all_attempts_under_way_are_cut_at_once():
+    """Those that have ended are no business of anybody's."""
+    fuses, ended, first, second = Fuses(), Fuse(), Fuse(), Fuse()
+    with fuses.of(ended):
+        pass
+
+    with fuses.of(first), fuses.of(second):
+        fuses.blow()
+
+    assert [fuse.is_blown for fuse in (ended, first, second)] == [False, True, True]
+
+
+def test_an_attempt_that_fails_is_under_way_no_more():
+    """Whatever it fails with."""
+    fuses, fuse = Fuses(), Fuse()
+    with pytest.raises(KeyboardInterrupt), fuses.of(fuse):
+        raise KeyboardInterrupt
+
+    fuses.blow()
+
+    assert not fuse.is_blown

@@ -131,6 +131,12 @@ def test_literal_leads_nowhere_else(domain):
         find(a_finder(FakeNames()), domain)
 
 
+def test_literal_of_ipv6_is_nowhere_if_ipv6_is_ignored():
+    """Never means never."""
+    with pytest.raises(PermanentFailure):
+        find(a_finder(FakeNames()), "[IPv6:2001:db8::1]", ignore_ipv6=True)
+
+
 @pytest.mark.parametrize("host", ["10.0.0.5", "relay.test"])
 def test_relay_of_the_zone_replaces_dns(host):
     """What the operator names may be anywhere."""

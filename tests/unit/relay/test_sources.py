@@ -124,7 +124,7 @@ def test_a_failure_says_whom_it_came_from_and_whether_another_may_do_better(
         relay.send(a_request(zone, reverse_path=reverse_path))
 
     told = raised.value
-    assert (told.site, told.pool_address) == ("b.test", FIRST)
+    assert (told.reasons.site, told.reasons.pool_address) == ("b.test", FIRST)
     assert told.may_move is may_move
 
 
@@ -137,8 +137,9 @@ def test_a_failure_at_a_provider_names_it(a_relay):
     with pytest.raises(TransientFailure) as raised:
         relay.send(a_request(config=config))
 
-    assert (raised.value.provider, raised.value.site) == ("big", "big")
-    assert raised.value.pool_address == ""
+    reasons = raised.value.reasons
+    assert (reasons.provider, reasons.site) == ("big", "mx1.big.test")
+    assert reasons.pool_address == ""
 
 
 def test_nobody_is_named_if_nobody_was_talked_to(a_relay):
@@ -147,7 +148,7 @@ def test_nobody_is_named_if_nobody_was_talked_to(a_relay):
     with pytest.raises(TransientFailure) as raised:
         relay.send(a_request())
 
-    assert raised.value.site == ""
+    assert raised.value.reasons.site == ""
 
 
 @pytest.mark.parametrize(

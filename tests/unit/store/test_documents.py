@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mta.config.zones import Zone
 from mta.mail.envelope import Envelope
 from mta.store.documents import Body, StoredMessage
 
@@ -44,4 +45,5 @@ def test_a_messages_sender_is_the_first_one_that_is_known(
         recipient_count=1,
     )
 
-    assert message.sender == sender
+    assert message.pool_key(Zone(name="z", pool_hash="from")) == sender
+    assert message.pool_key(Zone(name="z")) == ""

@@ -522,6 +522,7 @@ def test_a_delivery_whose_turn_is_near_is_rung_for_at_once(attempt):
 
     ((claimed, given_back),) = deliveries.postponed
     assert (claimed.due_at, claimed.has_turn) == (NOW + wait, True)
+    assert claimed.put_off_by == "zone:default"
     assert given_back["ring_at"] > NOW + wait
     assert [row.due_at for row in handover.rung_for] == [NOW + wait]
 

@@ -8,6 +8,7 @@ from mta.config.zones import Config, Rate, ShapingRule
 from mta.delivery import Delivery, DeliveryState
 from mta.errors import StoreUnavailable, TransientFailure
 from mta.policy.measures import Measure
+from mta.reasons import Reasons
 from mta.reply import make_reply
 from mta.worker.shaper import Shaper
 
@@ -69,11 +70,9 @@ def shaper(store):
     return Shaper(store=store, now=lambda: NOW)
 
 
-def a_failure(text="IP blacklisted", **facts):
-    failure = TransientFailure(make_reply(421, "4.7.0", text), category="smtp")
-    fields = {"site": SITE, "pool_address": ADDRESS, **facts}
-    for name, value in fields.items():
-        setattr(failure, name, value)
+def a_failure(text="IP blacklisted", category="smtp", **facts):
+    failure = TransientFailure(make_reply(421, "4.7.0", text), category=category)
+    failure.reasons = Reasons(**{"site": SITE, "pool_address": ADDRESS, **facts})
     return failure
 
 
