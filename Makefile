@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --use-pep517
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast check fmt bench chaos fuzz proof proof-smtp soak docs lock clean
+.PHONY: help run demo test test-fast check fmt bench chaos fuzz proof proof-pools proof-smtp soak docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ proof: $(VENV)/dev.stamp ## Limits with 2, 8 and 32 workers, fairness, a million
 	@$(BIN)/python -m tests.proof.limits --workers 8 --stop-redis
 	@$(BIN)/python -m tests.proof.campaign
 	@$(BIN)/python -m tests.proof.million
+
+proof-pools: $(VENV)/dev.stamp ## Shares, caps, rests and returns of ten addresses; reloads under load: ten minutes
+	@$(BIN)/python -m tests.proof.pools
+	@$(BIN)/python -m tests.proof.reload
 
 proof-smtp: $(VENV)/dev.stamp ## 2,000 idle clients, a message of 1 GiB, Postfix as a peer (as root): ten minutes
 	@$(BIN)/python -m tests.proof.idle

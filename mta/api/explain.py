@@ -13,6 +13,7 @@ from mta.api.parts import Parts
 from mta.api.ports import Explain
 from mta.api.problems import Refused
 from mta.api.queries import is_message_id, read_number
+from mta.api.v1 import UNKNOWN_DELIVERY
 from mta.config.values import parse_tenant
 from mta.config.zones import Config
 from mta.errors import Rejected
@@ -46,6 +47,8 @@ def explain_routes(parts: Parts, explain: Explain) -> Blueprint:
         found = explain.message(message_id, limit=limit, only=only) if known else None
         if found is None:
             raise Refused(404, UNKNOWN)
+        if only is not None and not found:
+            raise Refused(404, UNKNOWN_DELIVERY)
         return jsonify({"id": message_id, "deliveries": _records(found, parts)})
 
     @routes.post("/explain")
@@ -96,7 +99,9 @@ def read_supposed(said: Mapping[str, Any], config: Config) -> Supposed:
 
 
 def _text(said: Mapping[str, Any], name: str) -> str:
-    text = said.get(name, "")
+    text = said.get(name)
+    if text is None:
+        return ""
     if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
         message = f"Must be text that can be shown, of at most {_MAX_TEXT} characters"
         raise Refused(400, message, field=f"/{name}")
@@ -104,7 +109,7 @@ def _text(said: Mapping[str, Any], name: str) -> str:
 
 
 def _reverse_path(said: Mapping[str, Any]) -> str:
-    if "from" not in said:
+    if said.get("from") is None:
         text = 'The reverse path is needed; "" is the null path'
         raise Refused(400, text, field="/from")
     text = _text(said, "from").removeprefix("<").removesuffix(">")
@@ -126,7 +131,8 @@ def _recipients(to: object) -> tuple[str, ...]:
 
 def _address(text: str, field: str) -> str:
     address = normalize_address(text[:_MAX_TEXT])
-    if not is_valid_address(address):
+    is_list = "," in text and not text.startswith('"')
+    if is_list or not is_valid_address(address):
         raise Refused(400, f"{text[:80]!r} is not an address", field=field)
     return address
 

@@ -62,6 +62,7 @@ def send_routes(parts: Parts) -> Blueprint:
         require_media_type(request, _JSON)
         with budget.share() as share:
             composed, terms = _composed(parts, read_whole(request, share))
+            _check_zone(parts.config.current, terms.zone, "/zone")
             envelope = _envelope(
                 parts,
                 terms,
@@ -76,6 +77,7 @@ def send_routes(parts: Parts) -> Blueprint:
     def send_raw() -> Response:
         require_media_type(request, _MESSAGE)
         terms = read_terms(request, parts.now())
+        _check_zone(parts.config.current, terms.zone, "zone")
         blocks = _not_empty(read_blocks(request, parts.config.current.api.max_size))
         envelope = _envelope(
             parts, terms, reverse_path="", recipients=(), from_header=True
@@ -154,7 +156,6 @@ def _envelope(
     smtputf8: bool = False,
     from_header: bool = False,
 ) -> Envelope:
-    _check_zone(parts.config.current, terms.zone)
     return Envelope(
         reverse_path=reverse_path,
         recipients=recipients,
@@ -174,8 +175,11 @@ def _envelope(
     )
 
 
-def _check_zone(config: Config, zone: str | None) -> None:
+def _check_zone(config: Config, zone: str | None, field: str) -> None:
     """See that a zone that is asked for is there.
+
+    Args:
+        field: Where it is asked for, as ``Refused`` names it.
 
     Raises:
         Refused: It is not.
@@ -183,7 +187,7 @@ def _check_zone(config: Config, zone: str | None) -> None:
     names = [known.name.lower() for known in config.enabled_zones()]
     if zone is not None and zone not in names:
         text = f"There is no sending zone {zone[:80]!r}"
-        raise Refused(400, text, field="/zone")
+        raise Refused(400, text, field=field)
 
 
 def _answer(accepted: Accepted, recipients: Sequence[str]) -> Response:

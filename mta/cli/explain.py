@@ -42,15 +42,20 @@ def explain(
 
     Of the message ID, or of one that is only supposed: with --from and --to.
     """
-    if (message_id is None) == (not recipients):
-        raise click.UsageError("give either the ID of a message, or --from and --to")
+    given = {name: text for name, text in said.items() if text is not None}
+    is_supposed = bool(recipients) and reverse_path is not None
+    has_more = bool(recipients or fields or given) or reverse_path is not None
+    if (message_id is None) != is_supposed or (message_id is not None and has_more):
+        raise click.UsageError(
+            "give either the ID of a message, or --from and --to (--from '' is the "
+            "null path)"
+        )
     client = open_client(api, config_path)
     if message_id is not None:
         path = f"/v1/messages/{quote(message_id, safe='')}/explain?limit={limit}"
         answer = client.get(path)
     else:
-        given = {name: text for name, text in said.items() if text is not None}
-        supposed = {"from": reverse_path or "", "to": list(recipients), **given}
+        supposed = {"from": reverse_path, "to": list(recipients), **given}
         answer = client.post("/v1/explain", {**supposed, "headers": _header(fields)})
     if as_json:
         click.echo(json.dumps(answer))

@@ -20,7 +20,7 @@ from mta.mail.envelope import Envelope
 from mta.mail.header import HeaderSection
 from mta.operate.limits import LimitNow, limits_now
 from mta.operate.timeline import Window, window_of
-from mta.policy.limits import Demand
+from mta.policy.limits import PATIENCE, Demand
 from mta.policy.measures import Measure
 from mta.policy.routing import Explanation, Route
 from mta.policy.source import SourceChoice
@@ -35,6 +35,7 @@ from mta.store.limits_look import LimitsLook
 from mta.store.messages import Messages
 
 MAX_TARGETS = 5
+_WORDS = {"warmup": "the ration of {} is used up", "measure": "suspended by {}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,9 +201,9 @@ class _Traveller:
         places = self._find_places(use)
         holdups: list[Holdup] = []
         source = self._choose(targets, use, holdups)
-        keeps_by = request.sender or request.delivery_id
-        if not keeps_by:  # any of them, by an id that does not exist yet
+        if not self._keeps_by:  # any of them, by an id that does not exist yet
             source = use.source = None
+            use.is_last_resort = False
         reasons, limits = self._count(source, use, holdups)
         return Journey(
             zone=request.zone,
@@ -211,12 +212,16 @@ class _Traveller:
             targets=targets,
             problem=problem,
             choice=use.choice,
-            keeps_by=keeps_by,
+            keeps_by=self._keeps_by,
             reasons=reasons,
             limits=limits,
             measures=tuple(self._measures(use)),
             holdups=tuple(holdups),
         )
+
+    @property
+    def _keeps_by(self) -> str:
+        return self.request.sender or self.request.delivery_id
 
     def _find_targets(self) -> tuple[str, tuple[Target, ...]]:
         found: list[Target] = []
@@ -261,9 +266,10 @@ class _Traveller:
                 if self.sources.take_ration(self.request, use):
                     return source
         except RateReached as reached:
-            holdups.append(
-                Holdup(text=str(reached), key=reached.key, wait=reached.wait)
-            )
+            kind = reached.key.partition(":")[0]
+            if kind != "warmup" or self._keeps_by:  # else others may leave from others
+                text = _WORDS.get(kind, "the rate of {} is reached").format(reached.key)
+                holdups.append(Holdup(text=text, key=reached.key, wait=reached.wait))
         except AttemptFailed as failure:
             holdups.append(Holdup(text=str(failure.reply)))
         return use.choice.address if use.choice else None
@@ -301,7 +307,7 @@ def _held_up_by(limits: Sequence[LimitNow], demand: Demand) -> Iterator[Holdup]:
         if limit.is_full:
             text = f"all {limit.allowed} connections of {limit.key} are in use"
             yield Holdup(text=text, key=limit.key)
-        elif limit.wait:
+        elif limit.wait is not None and limit.wait > PATIENCE:
             yield Holdup(
                 text=f"the rate of {limit.key} is reached",
                 key=limit.key,

@@ -48,6 +48,7 @@ def choose_source(
     key: str,
     family: Literal[4, 6],
     barred: Mapping[IPAddress, str] = _NONE,
+    passed: Mapping[IPAddress, str] = _NONE,
 ) -> SourceChoice:
     """Pick an address of this family.
 
@@ -56,6 +57,9 @@ def choose_source(
             that are barred.
         key: What should stick to one address: a delivery's id, or a sender.
         barred: Addresses that may not be used now, each with its cause.
+        passed: Addresses that keep their shares, and that this key passes over, each
+            with its cause. What would have been theirs goes to those without a ratio:
+            nothing else moves.
     """
     taking_part: list[PoolAddress] = []
     passed_over: list[tuple[PoolAddress, str]] = []
@@ -66,7 +70,13 @@ def choose_source(
         else:
             taking_part.append(entry)
     shares = share_load(taking_part)
-    return SourceChoice(_pick(shares, key), tuple(shares), tuple(passed_over))
+    picked = _pick(shares, key)
+    if picked is not None and picked.address in passed:
+        passed_over += [
+            (e, passed[e.address]) for e, _ in shares if e.address in passed
+        ]
+        picked = _pick(_stand_ins(shares, passed), key)
+    return SourceChoice(picked, tuple(shares), tuple(passed_over))
 
 
 def share_load(addresses: Sequence[PoolAddress]) -> list[tuple[PoolAddress, float]]:
@@ -89,6 +99,15 @@ def _cause(
     if entry.ratio == 0:
         return "its ratio is 0"
     return barred.get(entry.address, "")
+
+
+def _stand_ins(
+    shares: Sequence[tuple[PoolAddress, float]], passed: Mapping[IPAddress, str]
+) -> Sequence[tuple[PoolAddress, float]]:
+    """Those that take over what others cannot: without a ratio, if there are any."""
+    left = [entry for entry, _ in shares if entry.address not in passed]
+    plain = [entry for entry in left if entry.ratio is None]
+    return share_load(plain or left)
 
 
 def _pick(shares: Sequence[tuple[PoolAddress, float]], key: str) -> PoolAddress | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from typing import Literal, Protocol
 
@@ -294,18 +295,18 @@ class Sources:
 
     def _has_other(self, request: RelayRequest, source: PoolAddress, use: Use) -> bool:
         """Whether the pool would have an address in the place of ``source``."""
-        barred = {*self._barred(request, use), source.address}
+        barred = {*self._barred(request), *use.passed, source.address}
         return any(
             entry.address not in barred
             for entry in request.zone.addresses
             if entry.ratio != 0 and entry.address.version == source.address.version
         )
 
-    def _barred(self, request: RelayRequest, use: Use) -> dict[IPAddress, str]:
+    def _barred(self, request: RelayRequest) -> dict[IPAddress, str]:
         """The addresses that may not be used, come what may."""
         domain = request.domain
         disabled = request.config.domain_limits(domain).disabled_addresses
-        return {**dict.fromkeys(disabled, f"disabled for {domain}"), **use.passed}
+        return dict.fromkeys(disabled, f"disabled for {domain}")
 
     def _pick(
         self, request: RelayRequest, family: Literal[4, 6], use: Use
@@ -327,12 +328,13 @@ class Sources:
     ) -> PoolAddress | None:
         zone = request.zone
         key = request.sender or request.delivery_id
-        barred = self._barred(request, use)
+        barred = self._barred(request)
         rest = resting(self.measures(request, use))
         idle = {ip_address(a): _why_resting(m) for a, m in rest.items()}
-        choice = choose_source(zone.addresses, key, family, barred | idle)
+        choose = partial(choose_source, zone.addresses, key, family, passed=use.passed)
+        choice = choose(barred=barred | idle)
         if choice.address is None and idle:
-            choice = choose_source(zone.addresses, key, family, barred)
+            choice = choose(barred=barred)
         use.choices[family] = choice
         return choice.address
 

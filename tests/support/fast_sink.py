@@ -23,6 +23,15 @@ class Arrival(NamedTuple):
     begun: float
 
 
+class Refusal(NamedTuple):
+    """A recipient that was refused because the client was on the blacklist."""
+
+    at: float
+    connection: int
+    recipient: str
+    begun: float
+
+
 class FastSink:
     """The process, started and asked. All ``hosts`` listen on one port.
 
@@ -38,6 +47,9 @@ class FastSink:
         self._read = 0
         self._arrivals: list[Arrival] = []
         self._names: dict[int, str] = {}
+        self._peers: dict[int, str] = {}
+        self._refusals: list[Refusal] = []
+        self._unended: list[float] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -91,8 +103,17 @@ class FastSink:
     def arrivals(self) -> list[Arrival]:
         """Everything that arrived so far, in order."""
         for fields in self._new_lines():
-            if fields[0] == "E":
+            if fields[0] == "O":
+                self._peers[int(fields[2])] = fields[4]
+            elif fields[0] == "E":
                 self._names[int(fields[2])] = fields[3]
+            elif fields[0] == "B":
+                _, at, connection, recipient, begun = fields
+                self._refusals.append(
+                    Refusal(float(at), int(connection), recipient, float(begun))
+                )
+            elif fields[0] == "U":
+                self._unended.append(float(fields[1]))
             elif fields[0] == "A":
                 _, at, connection, recipient, token, health, begun = fields
                 number = int(connection)
@@ -104,6 +125,24 @@ class FastSink:
     def client_of(self, arrival: Arrival) -> str:
         """What the one who sent it called itself."""
         return self._names[arrival.connection]
+
+    def peer_of(self, event: Arrival | Refusal) -> str:
+        """The address that the one who sent it came from."""
+        return self._peers[event.connection]
+
+    def refusals(self) -> list[Refusal]:
+        """What was refused for the blacklist's sake so far, in order."""
+        self.arrivals()
+        return self._refusals
+
+    def unended(self) -> list[float]:
+        """When connections broke: the peer was gone, and had not said QUIT."""
+        self.arrivals()
+        return self._unended
+
+    def blacklist(self, peer: str, count: int) -> None:
+        """Refuse the next ``count`` recipients of a client's address."""
+        self._ask(f"blacklist {peer} {count}", 10.0)
 
     def most_open(self) -> tuple[int, float]:
         """The most connections that were open at once, and when."""

@@ -17,11 +17,13 @@ The journal has a line per event, written before anybody is told of it, so that
 whoever reads it after an answer finds the event. Times are those of the machine's
 monotonic clock, which all processes share. Fields are separated by blanks::
 
-    O time connection host                        accepted
+    O time connection host peer                   accepted
     E time connection name                        EHLO, or HELO
     C time connection                             the peer's end seen, or closed
     A time connection recipient token health begun    a message was taken
     X time connection recipient                   a message was dropped, not taken
+    B time connection recipient begun             refused: the peer is blacklisted
+    U time connection                             the peer's end seen, and no QUIT
 
 ``health`` is ``ok`` or ``bad`` by the body's SHA-256 in X-Sha256 and by bare CR and
 LF, or ``-`` if there is nothing to compare with. ``begun`` is when the transaction's
@@ -67,6 +69,7 @@ class _Books:
         self.counts: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.blacklisted: Counter[str] = Counter()
         self._waiting: list[tuple[int, asyncio.Event]] = []
 
     def note(self, *fields: object) -> None:
@@ -81,7 +84,7 @@ class _Books:
             # Whose peer has closed is closed, though we have yet to be told.
             for other in [o for o in self.open.values() if o.has_been_left()]:
                 self.closed(other.number)
-        self.note("O", f"{session.opened_at:.6f}", number, host)
+        self.note("O", f"{session.opened_at:.6f}", number, host, session.peer)
         if len(self.open) > self.most_open:
             self.most_open, self.most_open_at = len(self.open), session.opened_at
         return number
@@ -89,6 +92,15 @@ class _Books:
     def closed(self, number: int) -> None:
         if self.open.pop(number, None) is not None:
             self.note("C", f"{time.monotonic():.6f}", number)
+
+    def refuses(self, session: "_Session", recipient: str) -> bool:
+        """Whether the peer is on the blacklist; counts how often it still is."""
+        if self.blacklisted[session.peer] <= 0:
+            return False
+        self.blacklisted[session.peer] -= 1
+        at, begun = f"{time.monotonic():.6f}", f"{session.begun_at:.6f}"
+        self.note("B", at, session.number, recipient, begun)
+        return True
 
     def arrived(
         self, session: "_Session", recipients: Iterable[str], what: str
@@ -142,6 +154,7 @@ class _Session(asyncio.Protocol):
         self._recipients: list[str] = []
         self._is_content = False
         self._is_paused = False
+        self._has_ended = False
         self._replies: list[bytes] = []
 
     def connection_made(self, transport: Any) -> None:
@@ -150,6 +163,7 @@ class _Session(asyncio.Protocol):
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.opened_at = self.begun_at = time.monotonic()
         self._is_first = True
+        self.peer: str = transport.get_extra_info("peername")[0]
         self.number = self._books.opened(self, self._host)
         transport.write(b"220 sink.test ESMTP\r\n")
 
@@ -162,6 +176,8 @@ class _Session(asyncio.Protocol):
         return info[0] != _ESTABLISHED
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self._has_ended:
+            self._books.note("U", f"{time.monotonic():.6f}", self.number)
         self._books.closed(self.number)
 
     def data_received(self, data: bytes) -> None:
@@ -208,6 +224,8 @@ class _Session(asyncio.Protocol):
 
     def _answer_rcpt(self, line: bytes) -> bytes:
         recipient = line[line.find(b"<") + 1 : line.rfind(b">")].decode("utf-8")
+        if self._books.refuses(self, recipient):
+            return b"554 5.7.1 Client host blocked using bl.test\r\n"
         order = _ORDER.match(recipient)
         if order and order[1] == "no":
             self._books.counts["refused"] += 1
@@ -238,7 +256,7 @@ class _Session(asyncio.Protocol):
     def _hang_up(self) -> None:
         # Counted before the peer can know of it.
         self._books.closed(self.number)
-        self._is_paused = True
+        self._is_paused = self._has_ended = True
         self._transport.close()
 
     def _take_content(self) -> bool:
@@ -303,10 +321,16 @@ def _judge(content: bytes) -> str:
 async def _control(
     books: _Books, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """``figures``, or ``wait COUNT SECONDS``; the answer is the figures."""
+    """Obey one order; the answer is the figures.
+
+    ``figures``, ``wait COUNT SECONDS``, or ``blacklist PEER COUNT``: that client's
+    next COUNT recipients are refused.
+    """
     words = (await reader.readline()).decode().split()
     if words[:1] == ["wait"]:
         await books.wait(int(words[1]), float(words[2]))
+    elif words[:1] == ["blacklist"]:
+        books.blacklisted[words[1]] = int(words[2])
     writer.write(json.dumps(books.figures()).encode() + b"\n")
     await writer.drain()
     writer.close()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pymongo.errors import AutoReconnect
 
 from mta.delivery import DeliveryState
+from mta.reasons import Limit, PassedOver, Reasons
 from mta.store.census import Census
 from mta.store.deliveries import ETA_LEAD, SKEW, Deliveries
 
@@ -203,6 +204,46 @@ def test_a_turn_is_kept_until_the_delivery_comes_back(db, deliveries, a_row):
     assert again.has_turn
     deliveries.postpone(again, ring_at=now, waits_for="zone:default")
     assert read(db, claimed.id).has_turn
+
+
+def test_what_put_a_delivery_off_is_known_while_it_waits(db, deliveries, a_row):
+    """People ask why it is not sent; once it is claimed, nothing puts it off."""
+    claimed = deliveries.claim(a_row(), owner="w")
+    now = datetime.now(UTC)
+
+    put_off = dataclasses.replace(claimed, put_off_by="warmup:192.0.2.1:big")
+    deliveries.postpone(put_off, ring_at=now)
+
+    assert read(db, claimed.id).put_off_by == "warmup:192.0.2.1:big"
+    assert deliveries.claim(claimed.id, owner="w2").put_off_by == ""
+    assert "put_off_by" not in db.deliveries.find_one({"_id": claimed.id})
+
+
+def test_what_put_it_off_is_forgotten_when_it_is_parked(db, deliveries, a_row):
+    """Another limit is in the way by then."""
+    claimed = deliveries.claim(a_row(put_off_by="zone:default"), owner="w")
+
+    deliveries.postpone(claimed, ring_at=datetime.now(UTC), waits_for="zone:default")
+
+    row = read(db, claimed.id)
+    assert (row.put_off_by, row.waits_for) == ("", "zone:default")
+
+
+def test_why_an_attempt_went_its_way_is_kept_with_its_outcome(
+    db, deliveries, a_row, an_outcome
+):
+    """As it was decided, whatever is decided later."""
+    reasons = Reasons(
+        provider="big",
+        passed_over=(PassedOver("rests: 421 a|b", ("192.0.2.2",)),),
+        limits=(Limit("zone:default", 5, "600/minute"),),
+    )
+    claimed = deliveries.claim(a_row(), owner="w")
+    outcome = dataclasses.replace(an_outcome(DeliveryState.DELIVERED), reasons=reasons)
+
+    deliveries.settle(claimed, outcome, keep_until=KEEP)
+
+    assert read(db, claimed.id).last.reasons == reasons
 
 
 def test_a_deferral_comes_to_the_scheduler_shortly_before_it_is_due(

@@ -1,6 +1,7 @@
 """Which messages must be expanded again, and which bodies may go."""
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +42,50 @@ def test_a_message_whose_rows_may_be_missing_is_found(messages, a_message):
 
     assert early == []
     assert found == [(message, [BOB, EVE])]
+
+
+def test_a_rule_is_kept_for_each_recipient(db, messages, a_message):
+    """It is what chose the zone of that one."""
+    routed = [
+        replace(BOB, rule="default zone"),
+        replace(EVE, rule="recipient domain e.test"),
+    ]
+    messages.insert(messages.encode(a_message(recipient_count=2), routed, now=NOW))
+
+    [(_, found)] = messages.unexpanded(NOW + EXPAND_AFTER, limit=10)
+
+    assert found == routed
+
+
+def test_a_rule_that_all_have_in_common_is_said_once(db, messages, a_message):
+    """Of ten thousand recipients as well."""
+    routed = [replace(one, rule="default zone") for one in (BOB, BOB, BOB)]
+    messages.insert(messages.encode(a_message(recipient_count=3), routed, now=NOW))
+
+    [(_, found)] = messages.unexpanded(NOW + EXPAND_AFTER, limit=10)
+
+    assert db["messages"].find_one()["rules"] == "default zone"
+    assert [one.rule for one in found] == ["default zone"] * 3
+
+
+def test_a_message_from_before_there_were_rules_is_read(db, messages, a_message):
+    """Its recipients have none."""
+    messages.insert(messages.encode(a_message(recipient_count=2), [BOB, EVE], now=NOW))
+    db["messages"].update_one({}, {"$unset": {"rules": 1}})
+
+    [(_, found)] = messages.unexpanded(NOW + EXPAND_AFTER, limit=10)
+
+    assert found == [BOB, EVE]
+
+
+def test_a_zone_that_was_asked_for_is_kept(messages, a_message):
+    """It decided, and an explanation asks again."""
+    message = a_message()
+    message = replace(message, envelope=message.envelope.asking_for("news"))
+
+    messages.insert(messages.encode(message, [BOB], now=NOW))
+
+    assert messages.find(message.id).envelope.requested_zone == "news"
 
 
 def test_the_acceptor_has_its_time_from_the_promise_on(messages, a_message):

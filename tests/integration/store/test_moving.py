@@ -61,6 +61,15 @@ def test_what_waits_is_moved_and_says_so(movers, insert, db):
     assert found.last.text == "Moved here from zone old by an operator"
 
 
+def test_what_was_moved_has_its_zone_by_an_operator(movers, insert, db):
+    """Whatever rule chose the old one."""
+    row = insert(rule="recipient domain b.test")
+
+    movers.move("old", "new")
+
+    assert Census(db).find(row).rule == "moved by an operator"
+
+
 def test_what_was_deferred_keeps_its_time(movers, insert, db):
     """The pause after a failure is the recipient's, not the zone's."""
     row = insert(state="deferred", due_at=NOW + HOUR, claims=2)
@@ -79,6 +88,10 @@ def test_what_was_deferred_keeps_its_time(movers, insert, db):
         pytest.param(
             {"due_at": NOW + HOUR, "has_turn": True, "claims": 1}, id="for a turn"
         ),
+        pytest.param(
+            {"due_at": NOW + HOUR, "put_off_by": "zone:old", "claims": 1},
+            id="for a ration",
+        ),
     ],
 )
 def test_what_waited_for_the_old_zone_is_due_now(movers, insert, db, waiting):
@@ -89,7 +102,7 @@ def test_what_waited_for_the_old_zone_is_due_now(movers, insert, db, waiting):
 
     found = db.deliveries.find_one({"_id": row})
     assert (found["due_at"], found["ring_at"]) == (NOW, NOW)
-    assert found.keys().isdisjoint({"waits_for", "has_turn"})
+    assert found.keys().isdisjoint({"waits_for", "has_turn", "put_off_by"})
 
 
 def test_what_is_being_sent_stays(movers, insert, db):

@@ -117,13 +117,17 @@ def test_a_released_row_is_due_at_once(db, steer, deliveries, a_row, order):
 
 def test_a_parked_row_that_is_retried_is_parked_no_more(db, steer, a_row):
     """It asks for its slot again; nor does a turn hold it back."""
-    row = a_row(waits_for="zone:default", has_turn=True, **a_future())
+    row = a_row(
+        waits_for="zone:default",
+        has_turn=True,
+        put_off_by="warmup:192.0.2.1:big",
+        **a_future(),
+    )
 
     steer.steer(Order.RETRY, row)
 
     found = raw(db, row)
-    assert "waits_for" not in found
-    assert "has_turn" not in found
+    assert found.keys().isdisjoint({"waits_for", "has_turn", "put_off_by"})
     assert found["due_at"] == NOW
 
 

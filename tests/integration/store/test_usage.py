@@ -35,6 +35,47 @@ def test_a_user_sends_as_much_as_the_quota_says(usage):
     ]
 
 
+@pytest.mark.parametrize(
+    ("quota", "recipients"),
+    [
+        (PER_HOUR, 1),
+        (Quota(messages_per_day=1), 1),
+        (Quota(recipients_per_hour=5), 4),
+        (Quota(messages_per_hour=9, recipients_per_day=5), 4),
+        (Quota(messages_per_hour=1, recipients_per_hour=9), 1),
+        (Quota(recipients_per_day=5), 6),
+        (Quota(messages_per_day=2, recipients_per_hour=3), 4),
+        (Quota(messages_per_hour=9), 1),
+        (Quota(), 1),
+    ],
+    ids=[
+        *("hour", "day", "recipients", "recipients of the day", "messages first"),
+        *("hopeless", "hopeless in one window, full in another", "room", "no quota"),
+    ],
+)
+def test_what_would_be_exceeded_is_what_a_reservation_hears(usage, quota, recipients):
+    """The same limit of the same window, in the same words."""
+    for _ in range(2):
+        usage.reserve("ada", quota, 1, NOW)
+
+    exceeded = usage.exceeded("ada", quota, recipients, NOW)
+
+    assert exceeded == usage.reserve("ada", quota, recipients, NOW)
+
+
+def test_to_ask_what_would_be_exceeded_counts_nothing(usage, db):
+    """However often; neither where there is room nor where there is none."""
+    usage.reserve("ada", PER_HOUR, 1, NOW)
+    before = list(db.usage.find())
+
+    answers = [usage.exceeded("ada", PER_HOUR, 1, NOW) for _ in range(5)]
+
+    assert answers == [None] * 5
+    assert list(db.usage.find()) == before
+    assert usage.exceeded("bob", PER_HOUR, 1, NOW) is None
+    assert db.usage.count_documents({}) == 1
+
+
 def test_a_new_hour_starts_at_nothing(usage):
     """By the clock of UTC."""
     for _ in range(2):

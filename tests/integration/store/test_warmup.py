@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mta.policy.warmup import DayStats, Ration
-from mta.store.warmup import WarmupBook
+from mta.store.warmup import WarmupBook, WarmupPeek
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 TODAY = NOW.date()
@@ -73,3 +73,29 @@ def test_the_days_so_far_are_remembered(book):
 
     assert history == {TODAY: DayStats(2, 1), TODAY + DAY: DayStats(1, 0)}
     assert book.history(US, BIG, TODAY + DAY) == {TODAY + DAY: DayStats(1, 0)}
+
+
+def test_who_only_asks_counts_nothing(db, book):
+    """However often, and whatever is given back."""
+    peek = WarmupPeek(db)
+    book.reserve(US, BIG, RATION, NOW)
+
+    answers = [peek.reserve(US, BIG, RATION, NOW) for _ in range(9)]
+    peek.give_back(US, BIG, RATION, NOW)
+
+    assert answers == [None] * 9
+    assert book.used(US, BIG, RATION, NOW)["messages_per_day"] == 1
+
+
+def test_who_only_asks_hears_what_a_reservation_would(db, book):
+    """Also of what was deferred on the days before."""
+    for _ in range(3):
+        book.reserve(US, BIG, RATION, NOW)
+    book.note_deferred(US, BIG, NOW)
+    peek = WarmupPeek(db)
+
+    exceeded = peek.reserve(US, BIG, RATION, NOW)
+
+    assert exceeded == book.reserve(US, BIG, RATION, NOW)
+    assert exceeded.until == datetime(2026, 3, 1, 13, tzinfo=UTC)
+    assert peek.history(US, BIG, TODAY) == book.history(US, BIG, TODAY)

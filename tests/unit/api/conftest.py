@@ -16,6 +16,7 @@ from mta.config.load import load_config
 from mta.config.settings import load_settings
 from mta.delivery import Delivery, DeliveryState, delivery_id
 from mta.mail.envelope import Envelope
+from mta.operate.explain import Explained, Letter
 from mta.operate.look import Doubt, MessageView
 from mta.operate.measures import Wanted, WarmupStatus
 from mta.operate.steer import Order, Steered, SteeredMessage
@@ -196,6 +197,25 @@ class FakeShaping:
         return next((m for m in self.measures if m.id == measure_id), None)
 
 
+@dataclass
+class FakeExplain:
+    """Explains as it is told to, and notes what it is asked."""
+
+    found: list[Explained] | None = None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+    def message(
+        self, message_id: str, *, limit: int, only: str | None = None
+    ) -> list[Explained] | None:
+        self.asked.append({"message_id": message_id, "limit": limit, "only": only})
+        return self.found
+
+    def supposed(self, letter: Letter) -> list[Explained]:
+        self.letters.append(letter)
+        return self.found or []
+
+
 @pytest.fixture
 def intake() -> FakeIntake:
     return FakeIntake()
@@ -217,8 +237,17 @@ def shaping() -> FakeShaping:
 
 
 @pytest.fixture
+def explain() -> FakeExplain:
+    return FakeExplain()
+
+
+@pytest.fixture
 def make_app(
-    intake: FakeIntake, look: FakeLook, steer: FakeSteer, shaping: FakeShaping
+    intake: FakeIntake,
+    look: FakeLook,
+    steer: FakeSteer,
+    shaping: FakeShaping,
+    explain: FakeExplain,
 ) -> Callable[..., Flask]:
     """Builds an app; ``api`` overrides parts of the API's configuration."""
 
@@ -236,7 +265,7 @@ def make_app(
             look=look,
             steer=steer,
             shaping=shaping,
-            explain=None,
+            explain=explain,
             inbox=inbox,
             now=now,
             pressure=pressure,

@@ -1,4 +1,4 @@
-"""What a request says of its message: tenant, priority, and when."""
+"""What a request says of its message: zone, tenant, priority, and when."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -43,6 +43,45 @@ def test_send_raw_has_them_in_the_query(client, intake):
     assert (envelope.tenant, envelope.priority) == ("acme", "normal")
     assert envelope.deliver_after == NOW + timedelta(minutes=1)
     assert envelope.expires_at == datetime(2026, 12, 24, 17, tzinfo=UTC)
+
+
+def test_a_zone_may_be_asked_for(client, intake, a_mail):
+    """By its name, in any case; it is no field of the message."""
+    client.post("/send", json=a_mail | {"zone": " Bounces "})
+    by_json = intake.last
+    client.post("/send-raw?zone=BOUNCES", data=RAW, headers=MESSAGE)
+
+    assert by_json.envelope.requested_zone == "bounces"
+    assert b"ounces" not in by_json.content
+    assert intake.last.envelope.requested_zone == "bounces"
+
+
+def test_no_zone_is_asked_for_unless_somebody_does(client, intake, a_mail):
+    """Then the rules choose."""
+    client.post("/send", json=a_mail | {"zone": None})
+
+    assert intake.last.envelope.requested_zone is None
+
+
+@pytest.mark.parametrize("zone", ["nope", "", "default.", "x" * 5000])
+def test_a_zone_that_is_not_there_is_refused(client, intake, a_mail, zone):
+    """At the door: it would lie in the queue for ever."""
+    by_json = client.post("/send", json=a_mail | {"zone": zone})
+    by_query = client.post(
+        "/send-raw", query_string={"zone": zone}, data=RAW, headers=MESSAGE
+    )
+
+    assert (by_json.status_code, by_json.json["field"]) == (400, "/zone")
+    assert (by_query.status_code, by_query.json["field"]) == (400, "zone")
+    assert intake.submissions == []
+
+
+@pytest.mark.parametrize("value", [5, True, ["default"]])
+def test_a_zone_in_json_is_text(client, a_mail, value):
+    """A name that is quoted elsewhere would be another one."""
+    answer = client.post("/send", json=a_mail | {"zone": value})
+
+    assert (answer.status_code, answer.json["field"]) == (400, "/zone")
 
 
 def test_a_plus_in_a_query_may_stand_as_it_is(client, intake):

@@ -23,15 +23,15 @@ ZONES = {
 
 
 @pytest.fixture
-def zones_of():
-    """Route a message; the zone of each recipient."""
+def routed():
+    """Route a message; each recipient with its zone."""
     config = Config(
         interfaces={"feeder": Interface(name="feeder", allow_routing_headers=True)},
         zones={name: Zone(name=name, **rest) for name, rest in ZONES.items()},
     )
     routing = Routing(config, Router(config))
 
-    def zones_of(header="", *, reverse_path="ada@a.test", to=("bob@b.test",)):
+    def routed(header="", *, reverse_path="ada@a.test", to=("bob@b.test",)):
         envelope = Envelope(
             reverse_path=reverse_path,
             recipients=to,
@@ -44,10 +44,16 @@ def zones_of():
         prepared = prepare_header(
             section, envelope=envelope, now=NOW, hostname="mta.test"
         )
-        routed = routing.route(to, envelope=envelope, prepared=prepared)
-        return [recipient.zone for recipient in routed]
+        envelope = envelope.asking_for(prepared.requested_zone)
+        return routing.route(to, envelope=envelope, prepared=prepared)
 
-    return zones_of
+    return routed
+
+
+@pytest.fixture
+def zones_of(routed):
+    """Route a message; the zone of each recipient."""
+    return lambda *args, **facts: [found.zone for found in routed(*args, **facts)]
 
 
 @pytest.mark.parametrize(
@@ -91,3 +97,29 @@ def test_the_lowest_routing_header_wins_among_several_names(zones_of):
     """Also where one of the names is there twice."""
     assert zones_of("X-B: 2\r\nX-A: 1\r\nX-B: 3\r\n") == ["one"]
     assert zones_of("X-A: 1\r\nX-B: 2\r\nX-A: 3\r\n") == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("header", "reverse_path", "rule"),
+    [
+        ("X-Sending-Zone: two\r\n", "ada@a.test", "requested zone two"),
+        ("X-A: 1\r\n", "ada@a.test", "routing header x-a: 1"),
+        ("", "ada@a.news.example", "sender domain *.news.example"),
+        ("From: x@bücher.example\r\n", "", "from domain xn--bcher-kva.example"),
+        ("", "ada@a.test", "default zone"),
+    ],
+)
+def test_what_chose_the_zone_is_kept(routed, header, reverse_path, rule):
+    """In the words in which it is explained."""
+    [recipient] = routed(header, reverse_path=reverse_path)
+
+    assert recipient.rule == rule
+
+
+def test_the_rule_is_each_recipients_own(routed):
+    """As the zone is."""
+    to = ("a@xn--bcher-kva.test", "bob@b.test")
+
+    rules = [recipient.rule for recipient in routed(to=to)]
+
+    assert rules == ["recipient domain xn--bcher-kva.test", "default zone"]

@@ -84,6 +84,11 @@ def test_the_last_doubt_is_the_latest_in_the_log():
             "parked for domain:default:b.test: sent when a slot is free",
             None,
         ),
+        (
+            a_delivery(put_off_by="zone:default", has_turn=True),
+            "put off by zone:default; due",
+            NOW,
+        ),
         (a_delivery(has_turn=True), "has a turn of its own under a rate", NOW),
         (a_delivery(), "sent when its turn comes; due", NOW),
         (a_delivery(S.SENDING), "is being sent now", None),
@@ -109,7 +114,7 @@ def test_the_last_doubt_is_the_latest_in_the_log():
         ),
     ],
     ids=[
-        *("parked", "has a turn", "queued", "sending", "deferred"),
+        *("parked", "put off", "has a turn", "queued", "sending", "deferred"),
         *("in doubt, retried", "in doubt, for a person", "held", "bounced"),
         *("cancelled", "assumed by policy", "delivered after all"),
     ],

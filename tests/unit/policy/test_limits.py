@@ -20,6 +20,7 @@ from mta.policy.limits import (
     HORIZON_US,
     Beat,
     Clock,
+    Demand,
     Pace,
     Slot,
     beat_of,
@@ -30,6 +31,7 @@ from mta.policy.limits import (
     limit_key,
     share_of,
 )
+from mta.reasons import Limit
 
 SECOND_US = 1_000_000
 MINUTE = timedelta(minutes=1)
@@ -109,6 +111,23 @@ def test_what_is_not_limited_is_not_asked_for():
 
     assert demand.slots == (Slot("domain:z:b.test", 5), Slot("zone:z", 1))
     assert demand.paces == ()
+
+
+def test_a_limit_is_told_once_with_all_that_it_allows():
+    """Connections and rate of one key are one limit to people."""
+    demand = Demand(
+        slots=(Slot("domain:z:b.test", 5), Slot("zone:z", 20)),
+        paces=(
+            Pace("shared:even", Rate(1, MINUTE)),
+            Pace("zone:z", Rate(600, MINUTE)),
+        ),
+    )
+
+    assert demand.limits() == (
+        Limit("domain:z:b.test", 5),
+        Limit("zone:z", 20, "600/minute"),
+        Limit("shared:even", None, "1/minute"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,38 @@ def test_barred_address_is_left_out_and_the_rest_stays(a_pool):
         assert before in (after, pool[0])
 
 
+def test_what_a_passed_address_would_have_had_goes_to_those_without_a_ratio(a_pool):
+    """Its own keys move, and no other; what has a ratio keeps to it."""
+    pool = a_pool(
+        ("192.0.2.1", 0.3), ("192.0.2.2", 0.1), *((t, None) for t in TEN[3:6])
+    )
+    passed = {pool[1].address: "its ration is used up"}
+
+    moves = {key: (chosen(pool, key), chosen(pool, key, passed=passed)) for key in KEYS}
+
+    moved = [now for before, now in moves.values() if before != now]
+    assert {before for before, now in moves.values() if before != now} == {pool[1]}
+    assert set(moved) == set(pool[2:])
+
+
+def test_a_passed_address_is_told_only_where_it_was_picked(a_pool):
+    pool = a_pool(("192.0.2.1", None), ("192.0.2.2", None))
+    passed = {pool[1].address: "its ration is used up"}
+
+    told = {
+        key: choose_source(pool, key, 4, passed=passed).passed_over for key in KEYS[:50]
+    }
+
+    assert all(bool(told[key]) is (chosen(pool, key) == pool[1]) for key in told)
+
+
+def test_with_ratios_alone_they_take_over_from_each_other(a_pool):
+    pool = a_pool(("192.0.2.1", 0.5), ("192.0.2.2", 0.5))
+
+    assert chosen(pool, "x", passed={pool[0].address: "used up"}) == pool[1]
+    assert chosen(pool, "y", passed={pool[0].address: "used up"}) == pool[1]
+
+
 def test_nothing_is_left_when_all_are_barred(a_pool):
     """There is no way back to an address that is not wanted."""
     pool = a_pool(("192.0.2.1", None))

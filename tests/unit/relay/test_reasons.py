@@ -110,6 +110,19 @@ def test_the_family_that_it_left_by_is_the_one_that_counts(a_relay):
     assert reasons.passed_over == (PassedOver("the target has IPv4", ("2001:db8::1",)),)
 
 
+def test_the_family_of_an_idle_session_is_the_one_that_counts(a_relay):
+    """Nobody has asked for a target of it this time."""
+    targets = FakeTargets("2001:db8::25")
+    zone = a_zone(addresses=pool_of(FIRST, "2001:db8::1"))
+    relay = a_relay(FakeConnector(FakeSession()), targets)
+
+    first, second = (relay.send(a_request(zone)) for _ in range(2))
+
+    assert second.is_reused
+    assert second.reasons == first.reasons
+    assert second.reasons.passed_over == (PassedOver("the target has IPv6", (FIRST,)),)
+
+
 def test_of_very_many_limits_the_narrowest_are_kept(a_relay):
     """A row has room for so many."""
     names = tuple(f"l{n}" for n in range(20))

@@ -110,7 +110,7 @@ def test_an_idle_session_without_a_turn_counts_nothing(a_relay, limits, book):
     with pytest.raises(RateReached):
         relay.send(a_request(measured, config=config))
 
-    assert book.sent[FIRST, "others"] == 1
+    assert book.asked == 1
 
 
 def test_where_the_ration_is_used_up_the_slots_are_those_of_the_next(
