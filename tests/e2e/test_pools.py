@@ -49,7 +49,7 @@ def test_shares_and_caps_are_kept_to_the_message(stack, sink):
 def test_a_blacklisted_address_rests_while_the_others_carry_on(stack, sink):
     """The message that met it arrives from another; cleared, it is used again."""
     sink.refuse_peer = lambda peer: BLACKLISTED if peer == BLAMED else None
-    recipients = addresses("first", 60)
+    recipients = addresses("first", 200)  # some of them from each address
 
     message_id = send(stack, recipients)
 
