@@ -173,6 +173,7 @@ class Outcome:
         tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
         is_doubtful: The recipient may have got the message.
         reasons: What decided the attempt, if one was made.
+        talk: What was said; its ``str`` is for people. Not kept with the row.
     """
 
     at: datetime
@@ -188,6 +189,7 @@ class Outcome:
     tls: str = ""
     is_doubtful: bool = False
     reasons: Reasons = NO_REASONS
+    talk: object = ""
 
     @property
     def response(self) -> str:

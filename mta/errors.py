@@ -7,8 +7,9 @@
     ├── Rejected            a submission we refuse: its reply, or HTTP 4xx
     ├── StoreUnavailable    MongoDB cannot take or give: 451 4.3.0, or HTTP 503
     ├── ContentMissing      a message is not whole: deferred, and a line in the log
+    ├── KeyUnusable         a message cannot be signed: deferred, and a line in the log
     ├── MessageGone         there is no such message any more
-    ├── UserExists, NoSuchUser          the operator named a user wrongly
+    ├── UserExists, NoSuchUser, KeyExists   the operator named something wrongly
     ├── CannotVerify, CalloutFailed     nobody can say now whether a login is right: 454
     ├── Postponed           no attempt was made, and nobody is to blame
     │   ├── SlotsTaken          a limit of open connections is reached
@@ -87,6 +88,10 @@ class ContentMissing(MtaError):
     """A stored message or body is not whole; waiting is not expected to help."""
 
 
+class KeyUnusable(MtaError):
+    """A key that signs mail cannot be read or used; the text holds no part of it."""
+
+
 class MessageGone(MtaError):
     """The message of a delivery is not there any more."""
 
@@ -139,8 +144,10 @@ class AttemptFailed(MtaError):
             recipient may have the message (RFC 1047).
         reasons: What decided the attempt.
         may_move: Another address of ours, or this one after a rest, may do better.
+        talk: What was said to whom; its ``str`` is for people.
     """
 
+    talk: object = ""
     reasons = NO_REASONS
     may_move = False
 

@@ -28,6 +28,26 @@ class Limit(NamedTuple):
     rate: str = ""
 
 
+class TlsFacts(NamedTuple):
+    """What TLS came to in an attempt.
+
+    Attributes:
+        policy: Who decided what it had to be: ``dane``, ``mta-sts``, ``default``, or
+            where the operator says it, as in ``zones.bulk.tls``; "": not known yet.
+        version, cipher: Empty in clear.
+        verified: By what the server was the one it should be: ``no``, ``name``,
+            ``sts``, ``dane``; "": there was no session.
+    """
+
+    policy: str = ""
+    version: str = ""
+    cipher: str = ""
+    verified: str = ""
+
+
+NO_TLS_FACTS = TlsFacts()
+
+
 class PassedOver(NamedTuple):
     """Addresses of ours that an attempt was not to leave from, and why."""
 
@@ -46,6 +66,7 @@ class Reasons:
         is_last_resort: It should rest, and there was no other.
         passed_over: What was not chosen though it is in the pool. Bounded.
         limits: What it counted against, the narrowest first. Bounded.
+        tls: What it came to.
     """
 
     provider: str = ""
@@ -54,6 +75,7 @@ class Reasons:
     is_last_resort: bool = False
     passed_over: tuple[PassedOver, ...] = ()
     limits: tuple[Limit, ...] = ()
+    tls: TlsFacts = NO_TLS_FACTS
 
 
 NO_REASONS = Reasons()

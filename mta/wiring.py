@@ -28,42 +28,41 @@ from mta.intake.login import Logins
 from mta.intake.pressure import PressureMonitor
 from mta.intake.route import Routing
 from mta.observe.memory import free_memory
-from mta.operate.explain import Explain
 from mta.operate.look import Look
 from mta.operate.measures import Shaping
 from mta.operate.steer import Steer
 from mta.policy.fairness import choose_lane
 from mta.policy.logins import FailedLogins
 from mta.policy.routing import Router
-from mta.relay.rations import Rations
-from mta.relay.sources import OTHERS, Sources
+from mta.relay.sources import OTHERS
 from mta.store.census import Census
 from mta.store.clock import DatabaseClock
 from mta.store.deliveries import Deliveries
 from mta.store.due import Due
 from mta.store.inbox import Inbox
-from mta.store.known_measures import KnownMeasures
 from mta.store.leader import Leadership
 from mta.store.limits import Limits
-from mta.store.limits_look import LimitsLook
 from mta.store.measures import Measures
 from mta.store.messages import Messages
 from mta.store.mongo import SPOOL_BUCKET, Mongo, connect, ensure_indexes
 from mta.store.parking import ChooseLane, Parking
 from mta.store.spool import Spool
 from mta.store.steering import Steering
+from mta.store.transcripts import Transcripts
 from mta.store.usage import Usage
 from mta.store.users import Users
 from mta.store.vitals import QueueVitals
-from mta.store.warmup import WarmupBook, WarmupPeek
+from mta.store.warmup import WarmupBook
 from mta.store.workers import Workers
+from mta.wiring_asking import build_explain
+from mta.wiring_content import build_requests
 from mta.wiring_relay import build_relay, live_targets
+from mta.wiring_tls import build_chores, build_security
 from mta.worker.attempt import Attempts
 from mta.worker.celery import app
 from mta.worker.doorbell import MAINTENANCE_QUEUE, Doorbell
 from mta.worker.handover import HandOver
 from mta.worker.leases import Leases
-from mta.worker.library import Library
 from mta.worker.life import Life
 from mta.worker.mender import Mender
 from mta.worker.outcome import Judge
@@ -75,6 +74,7 @@ from mta.worker.shaper import Shaper
 from mta.worker.sweep import Sweeper
 from mta.worker.waker import Waker
 from mta.worker.watch import Watch
+from mta.worker.witness import Witness
 
 # Fairness needs no secrets: anybody may know whose turn it was.
 _lottery = random.Random()  # noqa: S311
@@ -166,6 +166,7 @@ def build_look(settings: Settings, config: Live[Config]) -> Look:
         messages=Messages(db),
         census=Census(db),
         spool=Spool(db, SPOOL_BUCKET),
+        transcripts=Transcripts(db),
         ask_broker=lambda: doorbell.depth(MAINTENANCE_QUEUE) is not None,
     )
 
@@ -203,28 +204,6 @@ def build_shaping(settings: Settings, config: Live[Config]) -> Shaping:
     )
 
 
-def build_explain(settings: Settings, config: Live[Config]) -> Explain:
-    """Why mail goes as it goes, for API and command line."""
-    db = open_database(settings)
-    now = open_clock(settings).now
-    known = KnownMeasures(Measures(db), now)
-    targets = live_targets(settings, config)
-
-    def open_sources() -> Sources:
-        known.read()
-        rations = Rations(WarmupPeek(db), now)
-        return Sources(targets=targets, held_back=known, rations=rations, now=now)
-
-    return Explain(
-        routing=build_routing(config),
-        messages=Messages(db),
-        census=Census(db),
-        open_sources=open_sources,
-        limits=LimitsLook(limits_url(settings)),
-        now=now,
-    )
-
-
 def build_routing(config: Live[Config]) -> Live[Routing]:
     """What chooses zones."""
     return config.derive(lambda said: Routing(said, Router(said)))
@@ -257,7 +236,13 @@ def build_api(
         look=build_look(settings, config),
         steer=build_steer(settings, config),
         shaping=build_shaping(settings, config),
-        explain=build_explain(settings, config),
+        explain=build_explain(
+            settings,
+            config,
+            build_routing(config),
+            db=open_database(settings),
+            now=open_clock(settings).now,
+        ),
         inbox=build_inbox(settings) if settings.sandbox else None,
         now=open_clock(settings).now,
     )
@@ -282,6 +267,9 @@ def build_worker(settings: Settings, config: Live[Config]) -> Life:
         settings,
         config,
         limits,
+        security=build_security(
+            settings, config, live_targets(settings, config), db, now=clock.now
+        ),
         book=WarmupBook(db),
         held_back=shaper,
         on_free=handover.ring_next,
@@ -291,11 +279,12 @@ def build_worker(settings: Settings, config: Live[Config]) -> Life:
     attempts = Attempts(
         deliveries=deliveries,
         judge=config.derive(Judge),
-        library=Library(Messages(db), Spool(db, SPOOL_BUCKET)),
+        requests=build_requests(db, config, deliveries, leases, clock.now),
         leases=leases,
         relay=relay,
         shaper=shaper,
         handover=handover,
+        witness=Witness(Transcripts(db), lambda: config.current.queue.keep_transcripts),
         owner=owner,
         now=clock.now,
         spread=_lottery.random,
@@ -373,18 +362,17 @@ def build_scheduler(settings: Settings, config: Live[Config]) -> Scheduler:
         watch=Watch(due=due, workers=Workers(db), broker=doorbell, config=config),
         census=Census(db),
         messages=messages,
-        expander=Expander(
-            deliveries,
-            messages,
-            doorbell,
-            connections_in(config),
-        ),
+        expander=Expander(deliveries, messages, doorbell, connections_in(config)),
         broker=doorbell,
         leadership=Leadership(db, role="scheduler", owner=owner_name()),
         prepare=lambda: prepare_database(settings),
         config=config,
         now=open_clock(settings).now,
         vitals=QueueVitals(db),
+        chores=build_chores(
+            *(settings, config, live_targets(settings, config), db),
+            build_intake(settings, config),
+        ),
     )
 
 

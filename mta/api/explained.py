@@ -9,6 +9,8 @@ from mta.config.zones import Config, Provider
 from mta.operate.explain import Explained, Holdup, Journey
 from mta.operate.limits import LimitNow
 from mta.operate.timeline import Window, next_step
+from mta.operate.tls import HostStanding, TlsStanding
+from mta.policy.mta_sts import StsPolicy
 from mta.policy.routing import Explanation, MatchedBy, Route, UnknownZone
 from mta.policy.source import SourceChoice
 
@@ -67,8 +69,50 @@ def _journey(journey: Journey, config: Config, now: datetime) -> dict[str, objec
         "source": _source(journey),
         "limits": [_limit(limit, now) for limit in journey.limits],
         "measures": [measure_record(measure) for measure in journey.measures],
+        "tls": _tls(journey.tls),
         "holdups": [_holdup(holdup, now) for holdup in journey.holdups],
         "reasons": reasons_record(journey.reasons),
+    }
+
+
+def _tls(standing: TlsStanding) -> dict[str, object]:
+    level, sts = standing.security.level, standing.sts
+    return {
+        "level": level.value,
+        "by": level.by,
+        "place": standing.place,
+        "minimum": standing.security.minimum,
+        "requireTls": standing.security.require_tls,
+        "mtaSts": _sts(sts) if sts else None,
+        "mtaStsProblem": standing.problem,
+        "hosts": [_tls_host(host) for host in standing.hosts],
+    }
+
+
+def _sts(policy: StsPolicy) -> dict[str, object]:
+    return {
+        "mode": policy.mode.value,
+        "mx": list(policy.mx),
+        "id": policy.id,
+        "fetchedAt": format_instant(policy.fetched_at) if policy.fetched_at else None,
+        "until": format_instant(policy.until) if policy.until else None,
+    }
+
+
+def _tls_host(standing: HostStanding) -> dict[str, object]:
+    policy = standing.policy
+    record: dict[str, object] = {
+        "host": standing.host,
+        "dane": standing.dane,
+        "problem": standing.problem,
+    }
+    if policy is None:
+        return record
+    return record | {
+        "policy": policy.by,
+        "required": policy.is_required,
+        "verified": policy.check.value,
+        "tlsa": [str(entry) for entry in policy.tlsa],
     }
 
 

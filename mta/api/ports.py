@@ -12,6 +12,7 @@ from mta.operate.pages import Place
 from mta.operate.steer import Order, Steered, SteeredMessage
 from mta.policy.measures import Measure
 from mta.reply import Reply
+from mta.store.transcripts import KeptTranscript
 
 
 class Accepted(Protocol):
@@ -106,6 +107,8 @@ class Look(Protocol):
     ) -> list[Delivery]: ...
 
     def find_delivery(self, delivery_id: str) -> Delivery | None: ...
+
+    def find_transcripts(self, delivery_id: str) -> list[KeptTranscript]: ...
 
     def walk(
         self,

@@ -80,6 +80,12 @@ def reasons_record(reasons: Reasons) -> dict[str, object]:
             {"key": key, "connections": connections, "rate": rate}
             for key, connections, rate in reasons.limits
         ],
+        "tls": {
+            "policy": reasons.tls.policy,
+            "version": reasons.tls.version,
+            "cipher": reasons.tls.cipher,
+            "verified": reasons.tls.verified,
+        },
     }
 
 

@@ -27,6 +27,7 @@ from mta.operate.pages import (
     parse_after,
     parse_place,
 )
+from mta.store.transcripts import KeptTranscript
 
 MAX_PAGE = 1000
 PAGE = 100
@@ -81,6 +82,14 @@ def _add_lists(routes: Blueprint, look: Look) -> None:
             raise Refused(404, UNKNOWN_DELIVERY)
         return jsonify(delivery_record(found))
 
+    @routes.get("/deliveries/<delivery_id>/transcripts")
+    def transcripts(delivery_id: str) -> Response:
+        known = is_delivery_id(delivery_id)
+        if not known or look.find_delivery(delivery_id) is None:
+            raise Refused(404, UNKNOWN_DELIVERY)
+        found = look.find_transcripts(delivery_id)
+        return jsonify({"transcripts": [_transcript(kept) for kept in found]})
+
     @routes.get("/in-doubt")
     def in_doubt() -> Response:
         limit = _read_limit()
@@ -95,6 +104,16 @@ def _add_lists(routes: Blueprint, look: Look) -> None:
                 "next": cursor,
             }
         )
+
+
+def _transcript(kept: KeptTranscript) -> dict[str, object]:
+    return {
+        "attempt": kept.attempt,
+        "at": format_instant(kept.at),
+        "host": kept.host,
+        "why": kept.why,
+        "text": kept.text,
+    }
 
 
 def _read_limit() -> int:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from mta.cli.certificates import check_certificates
+from mta.cli.files import check_files
 from mta.cli.options import config_option
 from mta.cli.process import load
+from mta.config.key_files import find_short_keys
 from mta.relay.binding import find_missing
 
 
@@ -16,11 +17,14 @@ def check(config_path: Path | None) -> None:
     """Check zones.yaml and the environment.
 
     Prints every mistake with its place to stderr and exits 2, or says that all
-    is well. Looks at certificates, too, and warns of addresses in pools that this
-    machine does not have: another one may, which runs the zone's worker.
+    is well. Looks at certificates and signing keys, too, and warns of keys that are
+    too short, and of addresses in pools that this machine does not have: another one
+    may, which runs the zone's worker.
     """
     settings, config = load(config_path)
-    check_certificates(config)
+    check_files(config)
+    for problem in find_short_keys(config):
+        click.echo(f"warning: {problem}", err=True)
     zones = [zone.name for zone in config.enabled_zones()]
     for missing in () if settings.sandbox else find_missing(config, zones):
         click.echo(f"warning: {missing}", err=True)

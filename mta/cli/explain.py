@@ -111,12 +111,32 @@ def _describe_journey(journey: Document) -> Iterator[str]:
         yield f"            {journey['problem']}"
     if journey["source"]:
         yield from _describe_source(journey["source"])
+    yield from _describe_tls(journey["tls"])
     for number, limit in enumerate(journey["limits"]):
         yield f"  {'limits' if not number else '':<10}{_limit(limit)}"
     for number, holdup in enumerate(journey["holdups"]):
         until = f", until {holdup['until']}" if holdup["until"] else ""
         title = "" if number else "held up"
         yield f"  {title:<10}{holdup['text']}{until}"
+
+
+def _describe_tls(tls: Document) -> Iterator[str]:
+    place = f", {tls['place']}" if tls["place"] else ""
+    yield f"  tls       {tls['level']} ({tls['by']}{place}), {tls['minimum']} or later"
+    if sts := tls["mtaSts"]:
+        hosts = ", ".join(sts["mx"]) or "no hosts"
+        yield f"            mta-sts {sts['mode']} until {sts['until']}: {hosts}"
+    if tls["mtaStsProblem"]:
+        yield f"            mta-sts: {tls['mtaStsProblem']}"
+    for host in tls["hosts"]:
+        if host["problem"]:
+            yield f"            {host['host']}: {host['problem']}"
+        else:
+            word = "required" if host["required"] else "if it can"
+            verified = f", verified by {host['verified']}"
+            shown = "" if host["verified"] == "no" else verified
+            yield f"            {host['host']}: {word}{shown} ({host['policy']})"
+        yield f"            dane: {host['dane']}"
 
 
 def _describe_source(source: Document) -> Iterator[str]:

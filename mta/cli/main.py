@@ -30,11 +30,14 @@ COMMANDS: Mapping[str, Lazy] = {
     "send": Lazy("send", "send", "Submit a message; follow it with --wait."),
     "queue": Lazy("queue", "queue", "Look at what waits; hold, retry or cancel it."),
     "explain": Lazy("explain", "explain", "Say why mail goes as it goes."),
+    "probe": Lazy("probe", "probe", "Try a destination, without sending anything."),
     "measure": Lazy(
         "measure", "measure", "See what is held back from whom, and why; change it."
     ),
     "warmup": Lazy("warmup", "warmup", "See how far new addresses are."),
     "user": Lazy("user", "user", "Say who may log in, send as whom, and how much."),
+    "dkim": Lazy("dkim", "dkim", "Make, publish and replace the keys that sign mail."),
+    "srs": Lazy("srs", "srs", "Say where the bounce for a rewritten path is to go."),
     "demo": Lazy("demo", "demo", "Send, foretell and check some hundred messages."),
     "inbox": Lazy("inbox", "inbox", "Read what the sandbox's MX took."),
     "check": Lazy("check", "check", "Check the configuration."),

@@ -109,6 +109,26 @@ def _add_order(order: str, help_text: str) -> None:
         click.echo(json.dumps(answer) if as_json else clean(_result(answer)))
 
 
+@queue.command()
+@click.argument("delivery", metavar="ID.SEQ")
+@client_options
+def transcript(
+    *, delivery: str, config_path: Path | None, api: str | None, as_json: bool
+) -> None:
+    """Show what was said in attempts that did not go as usual."""
+    path = f"/v1/deliveries/{quote(delivery, safe='')}/transcripts"
+    answer = open_client(api, config_path).get(path)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    for kept in answer["transcripts"]:
+        head = f"attempt {kept['attempt']}, {kept['at']}, with {kept['host']}"
+        click.echo(clean(f"{head}: {kept['why']}"))
+        click.echo(clean(kept["text"]))
+    if not answer["transcripts"]:
+        click.echo("none was kept")
+
+
 _BOTH = "ID is a delivery's (ID.SEQ), or a message's: then all its deliveries."
 for _order, _help in {
     "hold": f"Stop trying, until it is released.\n\n{_BOTH}",

@@ -71,11 +71,15 @@ class Reloading:
         if self._settings.watch_config and path is not None:
             _aside(lambda: self._watch(FileWatch(path)))
 
-    def reload(self) -> bool:
-        """Put in force what the file says now; tells whether that could be done."""
+    def reload(self, tell: Callable[[], None] = lambda: None) -> bool:
+        """Put in force what the file says now; tells whether that could be done.
+
+        Args:
+            tell: Called once it is in force, before what follows from it is done.
+        """
         with self._lock:
             try:
-                self._reload()
+                self._reload(tell)
             except ConfigError as error:
                 for problem in error.problems:
                     log.error("configuration: %s", problem)
@@ -89,7 +93,7 @@ class Reloading:
                 return False
             return True
 
-    def _reload(self) -> None:
+    def _reload(self, tell: Callable[[], None]) -> None:
         old = self.config.current
         _, said = load(self._settings.config_path)
         changes = compare(old, said)
@@ -98,12 +102,14 @@ class Reloading:
                 log.warning("not reloaded, needs a restart: %s", change)
         new = keep_fixed(self._started, said)
         if all(change.needs_restart for change in changes):
+            tell()
             return
         self._check(new)
         if self._held_in is not None:
             check_removed(old, new, self._held_in)
         self.config.replace(new)
         log.info("reloaded changes=%d", len(changes))
+        tell()
         for then in self._then:
             try:
                 then(old, new)
@@ -111,8 +117,7 @@ class Reloading:
                 log.exception("reload broke")
 
     def _on_hangup(self) -> None:
-        if self.reload():
-            say_reloaded()
+        self.reload(say_reloaded)
 
     def _watch(self, watch: FileWatch) -> None:
         never = Event()

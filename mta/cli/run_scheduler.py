@@ -9,7 +9,14 @@ from mta.cli import process
 from mta.cli.reloading import Reloading
 from mta.config.settings import Settings
 from mta.errors import StoreUnavailable
-from mta.wiring import build_scheduler, count_live_in, prepare_database
+from mta.wiring import (
+    build_scheduler,
+    count_live_in,
+    open_clock,
+    open_database,
+    prepare_database,
+)
+from mta.wiring_content import build_key_watch
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +38,9 @@ def main() -> None:
     scheduler = build_scheduler(settings, reloading.config)
     reloading.listen()
     prepare(settings, stop)
+    db, clock = open_database(settings), open_clock(settings)
+    watch = build_key_watch(db, reloading.config, clock.now)
+    threading.Thread(target=watch.run, args=[stop], name="keys", daemon=True).start()
     process.say_ready()
     scheduler.run(stop)
 

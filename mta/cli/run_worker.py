@@ -19,6 +19,7 @@ from gevent.monkey import is_module_patched
 from mta import wiring
 from mta.cli import process
 from mta.cli.reloading import Reloading
+from mta.config.key_files import check_keys
 from mta.config.settings import Settings, load_settings
 from mta.config.zones import Config
 from mta.observe import metrics
@@ -65,12 +66,23 @@ shift = Shift()
 def build_bench() -> tuple[Settings, Reloading]:
     """Give the tasks of this process what they work with."""
     settings, config = process.load()
-    reloading = Reloading(settings, config, held_in=wiring.count_live_in(settings))
+    reloading = Reloading(
+        settings, config, check=look_at_keys, held_in=wiring.count_live_in(settings)
+    )
     life = wiring.build_worker(settings, reloading.config)
     bench.attempts = life.attempts
     bench.sweeper = wiring.build_sweeper(settings, reloading.config)
     shift.life = life if zones_served() else None
     return settings, reloading
+
+
+def look_at_keys(config: Config) -> None:
+    """See to signing keys before a reload; not to their primes: mail is waiting.
+
+    Raises:
+        ConfigError: Some cannot be used.
+    """
+    check_keys(config, is_trusted=True)
 
 
 class HeedHangup(bootsteps.StartStopStep):

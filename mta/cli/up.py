@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mta.cli.certificates import check_certificates
+from mta.cli.files import check_files
 from mta.cli.options import config_option
 from mta.cli.process import load, start_logging
 from mta.embedded.up import run_up
@@ -45,7 +45,7 @@ def up(
     everything answers. Ctrl-C stops all of it in order; twice, quickly.
     """
     settings, config = load(config_path)
-    check_certificates(config)
+    check_files(config)
     settings = start_logging(settings, "up")
     if state is not None:
         settings = replace(settings, state_dir=state)
@@ -55,7 +55,7 @@ def up(
         is_sandbox=sandbox,
         ready_file=ready_file.absolute() if ready_file else None,
         announce=_announce,
-        check=check_certificates,
+        check=check_files,
     )
 
 

@@ -7,6 +7,7 @@ causes no second problem here.
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from mta.config.dkim_draft import check_dkim
 from mta.config.document import Document, Path, format_path
 from mta.config.draft import Draft
 from mta.config.limit_checks import check_limits
@@ -16,7 +17,14 @@ from mta.config.sections import Read
 from mta.config.shaping_checks import check_shaping
 from mta.config.values import HostPort, IPAddress, is_loopback
 from mta.config.wording import join_words, shorten, suggest
-from mta.config.zones import ApiConfig, DnsConfig, FlowerConfig, Interface, Zone
+from mta.config.zones import (
+    ApiConfig,
+    DnsConfig,
+    DomainLimits,
+    FlowerConfig,
+    Interface,
+    Zone,
+)
 
 API_KEY = "MTA_API_KEY"
 FLOWER_LOGIN = "MTA_FLOWER_BASIC_AUTH"
@@ -36,12 +44,18 @@ def check_all(document: Document, draft: Draft, environ: Mapping[str, str]) -> N
     for zone in draft.zones.values():
         _check_zone_pool(document, draft, zone)
         _check_families(document, zone)
+        _check_tls(document, zone)
     _check_families(document, draft.dns)
+    for domain in draft.domains.values():
+        _check_families(document, domain)
+    _check_reports(document, draft)
+    _check_srs(document, draft)
     _check_relays(document, draft)
     _check_default_zone(document, draft)
     _check_claims(document, draft)
     check_limits(document, draft)
     check_shaping(document, draft)
+    check_dkim(document, draft.dkim)
 
 
 def _check_doors(document: Document, draft: Draft, environ: Mapping[str, str]) -> None:
@@ -168,6 +182,7 @@ def _check_relays(document: Document, draft: Draft) -> None:
     """A zone must not hand its mail to one of our own doors."""
     doors = dict(_listeners(draft.interfaces.values()))
     for zone in draft.zones.values():
+        _check_login(document, zone)
         if zone.value.host is None or not zone.is_sure("port"):
             continue
         if ":" in zone.value.host and _ignores_ipv6(draft, zone):
@@ -180,10 +195,73 @@ def _check_relays(document: Document, draft: Draft) -> None:
             document.note((*zone.path, "host"), message)
 
 
-def _check_families(document: Document, part: Read[Zone] | Read[DnsConfig]) -> None:
+def _check_login(document: Document, zone: Read[Zone]) -> None:
+    """What is for a relay alone, and what a login cannot do without."""
+    value, login = zone.value, zone.value.auth
+    others = (value.host, login, value.lmtp, value.secure)
+    if value.http is not None and any(others):
+        message = "is another way to deliver than host, with what belongs to it"
+        document.note((*zone.path, "http"), message)
+        return
+    if value.secure and (value.ignore_tls or value.tls in ("ignore", "opportunistic")):
+        message = "is TLS from the first octet; say tls: require or verify, or nothing"
+        document.note((*zone.path, "secure"), message)
+    flags = {"auth": login is not None, "lmtp": value.lmtp, "secure": value.secure}
+    for key, is_said in flags.items():
+        if is_said and value.host is None and zone.is_sure("host"):
+            document.note((*zone.path, key), "is for a zone with a host")
+    if login is None or not zone.is_sure("auth"):
+        return
+    if bool(login.password) == bool(login.token):
+        message = "needs a password or a token, and not both"
+        document.note((*zone.path, "auth"), message)
+    if value.tls not in (None, "verify") or value.ignore_tls:
+        message = "no login without a verified certificate; say tls: verify, or nothing"
+        document.note((*zone.path, "auth"), message)
+
+
+def _check_srs(document: Document, draft: Draft) -> None:
+    srs = draft.srs
+    if srs.is_sure("secret", "domain") and bool(srs.value.secret) != bool(
+        srs.value.domain
+    ):
+        message = "needs both a secret and a domain"
+        document.note_key(srs.path, message)
+    for name in srs.value.interfaces:
+        if (
+            name not in ("api", *draft.interfaces)
+            and "interfaces" not in draft.doubtful
+        ):
+            hint = suggest(name, draft.interfaces)
+            text = f"no interface is called {shorten(name)}" + (
+                f"; {hint}" if hint else ""
+            )
+            document.note((*srs.path, "interfaces"), text)
+
+
+def _check_families(
+    document: Document, part: Read[Zone] | Read[DnsConfig] | Read[DomainLimits]
+) -> None:
     if part.value.ignore_ipv6 and part.value.prefer_ipv6:
         message = "IPv6 cannot be ignored and preferred"
         document.note((*part.path, "prefer_ipv6"), message)
+
+
+def _check_tls(document: Document, zone: Read[Zone]) -> None:
+    """One of two words for the same thing is enough."""
+    level = zone.value.tls
+    if zone.value.ignore_tls and level not in (None, "ignore"):
+        message = f"is {level}, and ignore_tls: true says the opposite; remove one"
+        document.note((*zone.path, "tls"), message)
+
+
+def _check_reports(document: Document, draft: Draft) -> None:
+    """Whoever says whose reports they are wants them sent."""
+    report = draft.tls_report.value
+    is_wanted = report.organization or report.contact
+    if report.sender is None and is_wanted and draft.tls_report.is_sure("from"):
+        message = "needs from: an address that reports are sent from"
+        document.note_key(draft.tls_report.path, message)
 
 
 def _check_default_zone(document: Document, draft: Draft) -> None:

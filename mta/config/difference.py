@@ -98,8 +98,8 @@ def _parts(value: object) -> Mapping[str, object] | None:
         # What a domain does not say itself, another one says for it.
         said = value.model_fields_set if isinstance(value, DomainLimits) else None
         return {
-            name: getattr(value, name)
-            for name in type(value).model_fields
+            info.alias or name: getattr(value, name)
+            for name, info in type(value).model_fields.items()
             if name not in value.derived and (said is None or name in said)
         }
     if isinstance(value, Mapping):

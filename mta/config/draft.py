@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mta.config.dkim_draft import DkimDraft, read_dkim
 from mta.config.document import Data, Document, Path
 from mta.config.network import Network
 from mta.config.pools import Pool, read_pool
@@ -32,7 +33,11 @@ from mta.config.zones import (
     QueueConfig,
     ShapingRule,
     SharedLimit,
+    SrsConfig,
     TenantConfig,
+    TimeoutsConfig,
+    TlsConfig,
+    TlsReportConfig,
     UsersConfig,
     WarmupPlan,
     Zone,
@@ -53,6 +58,11 @@ class Draft:
     flower: Read[FlowerConfig]
     dns: Read[DnsConfig]
     queue: Read[QueueConfig]
+    timeouts: Read[TimeoutsConfig]
+    tls: Read[TlsConfig]
+    tls_report: Read[TlsReportConfig]
+    dkim: DkimDraft
+    srs: Read[SrsConfig]
     users: Read[UsersConfig]
     pressure: Read[PressureConfig]
     interfaces: dict[str, Read[Interface]]
@@ -88,6 +98,11 @@ class Draft:
             flower=self.flower.value,
             dns=self.dns.value,
             queue=self.queue.value,
+            timeouts=self.timeouts.value,
+            tls=self.tls.value,
+            tls_report=self.tls_report.value,
+            dkim=self.dkim.config(),
+            srs=self.srs.value,
             users=self.users.value,
             pressure=self.pressure.value,
             interfaces=_values(self.interfaces),
@@ -140,6 +155,11 @@ def read_draft(document: Document, network: Network) -> Draft:
         flower=single("flower", FlowerConfig),
         dns=single("dns", DnsConfig),
         queue=single("queue", QueueConfig),
+        timeouts=single("timeouts", TimeoutsConfig),
+        tls=single("tls", TlsConfig),
+        tls_report=single("tls_report", TlsReportConfig),
+        dkim=read_dkim(document, data.get("dkim")),
+        srs=single("srs", SrsConfig),
         users=single("users", UsersConfig),
         pressure=single("pressure", PressureConfig),
         interfaces=_read_named(document, "interfaces", Interface, interfaces)

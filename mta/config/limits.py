@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from mta.config.base import Connections, Frozen
-from mta.config.fields import Address, MxPattern, RateValue, whole
+from mta.config.fields import Address, Boolean, MxPattern, RateValue, whole
 from mta.config.schedule import Schedule
+from mta.config.tls import TlsLevel
 
 MAX_REUSES = 1_000_000
 
@@ -42,6 +43,9 @@ class DomainLimits(Frozen):
             zone says.
         disabled_addresses: Of our own, none of which the domain is sent from.
         defer_times: None: those of the zone.
+        ignore_ipv6, prefer_ipv6: None: as in the zone.
+        tls: None: as in the zone.
+        mta_sts, dane: None: as in ``tls``; false: what it publishes is not followed.
     """
 
     max_connections: Connections = 5
@@ -50,6 +54,11 @@ class DomainLimits(Frozen):
     reuse_count: Reuses | None = None
     disabled_addresses: tuple[Address, ...] = ()
     defer_times: Schedule | None = None
+    ignore_ipv6: Boolean | None = None
+    prefer_ipv6: Boolean | None = None
+    tls: TlsLevel | None = None
+    mta_sts: Boolean | None = None
+    dane: Boolean | None = None
 
 
 class Provider(Frozen):

@@ -8,6 +8,7 @@ have moved says the same as before.
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from mta.config.dkim_draft import key_lines
 from mta.config.document import Document
 from mta.config.draft import Draft
 
@@ -22,6 +23,9 @@ ALLOWED = {
     "limits": ("max_connections", "rate"),
 }
 
+# What says how far a session is encrypted, likewise.
+_TLS = {"zones": ("tls", "ignore_tls"), "domains": ("tls", "mta_sts", "dane")}
+
 # As in ("zones", "bulk", "sender_domains", "a.example"), ("pools", "p", "192.0.2.1") or
 # ("domains", "b.example", "rate").
 Said: TypeAlias = tuple[str, ...]
@@ -33,6 +37,7 @@ def lines_of(document: Document, draft: Draft) -> dict[Said, int]:
         **dict(_routes(document, draft)),
         **dict(_addresses(document, draft)),
         **dict(_limits(document, draft)),
+        **dict(key_lines(document, draft.dkim)),
     }
 
 
@@ -55,7 +60,7 @@ def _addresses(document: Document, draft: Draft) -> Iterator[tuple[Said, int]]:
 
 
 def _limits(document: Document, draft: Draft) -> Iterator[tuple[Said, int]]:
-    for section, names in ALLOWED.items():
+    for section, names in (*ALLOWED.items(), *_TLS.items()):
         for name, read in getattr(draft, section).items():
             for key in names:
                 if place := document.places.get((*read.path, key)):

@@ -8,9 +8,11 @@ complains of something nobody wrote.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from types import UnionType
+from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mta.config.document import Data, Document, Path
@@ -32,7 +34,8 @@ _EXPECTED: Mapping[type[Frozen], Mapping[str, str]] = {
     Config: {
         "domainConfig": _PER_DOMAIN,
         "domain_config": _PER_DOMAIN,
-        **dict.fromkeys(("plugins", "dkim", "bounces", "mta_sts"), _LATER),
+        "mta_sts": "unknown key; write tls: {mta_sts: true}",
+        **dict.fromkeys(("plugins", "bounces"), _LATER),
     },
     Interface: {
         "name": "the name is the key above; remove this line",
@@ -45,7 +48,6 @@ _EXPECTED: Mapping[type[Frozen], Mapping[str, str]] = {
         "rate": "unknown key; the rate of a zone is its throttling",
         "processes": "unknown key; start as many workers of a zone as you like",
         "interface": "unknown key; say so under pools: {NAME: [{interface: eth0}]}",
-        **dict.fromkeys(("auth", "secure"), _LATER),
     },
     DomainLimits: dict.fromkeys(("dns_options", "dnsOptions", "logger"), _LATER),
 }
@@ -234,7 +236,8 @@ def _note(
     elif detail["input"] is None:
         document.note(where, "is empty; give it a value, or remove the line")
     else:
-        document.note(where, f"{document.quote(where)} {_words(detail)}")
+        quoted = "this" if _is_secret(model, loc) else document.quote(where)
+        document.note(where, f"{quoted} {_words(detail)}")
 
 
 def _words(detail: ErrorDetails) -> str:
@@ -247,21 +250,42 @@ def _words(detail: ErrorDetails) -> str:
         return "needs at least one entry"
     if kind == "too_long":
         return f"has more than {context['max_length']} entries"
+    if kind == "string_too_long":
+        return f"has more than {context['max_length']} characters"
     return _SHAPES.get(kind, detail["msg"])
 
 
 def _model_at(model: type[Frozen], loc: Path) -> type[Frozen]:
     """The model whose key the last part of ``loc`` is."""
     for part in loc[:-1]:
-        info = model.model_fields.get(str(part))
-        inner = info.annotation if info else None
-        if isinstance(inner, type) and issubclass(inner, Frozen):
-            model = inner
+        model = _model_of(model.model_fields.get(str(part))) or model
     return model
 
 
+def _model_of(info: FieldInfo | None) -> type[Frozen] | None:
+    """The model that a field's value is of; None if it is of none."""
+    said = info.annotation if info else None
+    for kind in (said, *(get_args(said) if isinstance(said, UnionType) else ())):
+        if isinstance(kind, type) and issubclass(kind, Frozen):
+            return kind
+    return None
+
+
+def _is_secret(model: type[Frozen], loc: Path) -> bool:
+    """Whether what stands there is a secret, or might be meant for one."""
+    info = _model_at(model, loc).model_fields.get(str(loc[-1])) if loc else None
+    inner = _model_of(info)
+    fields = [info, *(inner.model_fields.values() if inner else ())]
+    return any(field is not None and not field.repr for field in fields)
+
+
 def _keys(model: type[Frozen]) -> list[str]:
-    return [key for key in model.model_fields if key not in model.derived]
+    """The keys of a model, as the file has them."""
+    return [
+        info.alias or key
+        for key, info in model.model_fields.items()
+        if key not in model.derived
+    ]
 
 
 def _unknown_key(model: type[Frozen], key: str) -> str:

@@ -20,6 +20,7 @@ from mta.config.base import (
     Frozen,
     Priority,
 )
+from mta.config.dkim import DkimConfig, DkimKey
 from mta.config.fields import (
     Address,
     Boolean,
@@ -37,13 +38,17 @@ from mta.config.fields import (
     Ratio,
     RemotePort,
     lasting,
+    or_word,
     whole,
 )
 from mta.config.interfaces import ApiConfig, Interface, UsersConfig
 from mta.config.limits import DomainLimits, LimitNames, Provider, Reuses, SharedLimit
+from mta.config.next_hop import HttpTarget, RelayLogin, TimeoutsConfig
 from mta.config.pressure import PressureConfig
 from mta.config.schedule import DEFAULT, Schedule
 from mta.config.shaping import ShapingRule, built_in_rules
+from mta.config.srs import SrsConfig
+from mta.config.tls import TlsConfig, TlsLevel, TlsReportConfig
 from mta.config.values import HostPort, IPAddress, IPNetwork, Rate
 from mta.config.warmup import WarmUp, WarmupPlan, built_in_plans
 
@@ -51,9 +56,12 @@ __all__ = [
     "DEFAULT",
     "ApiConfig",
     "Connections",
+    "DkimConfig",
+    "DkimKey",
     "DomainLimits",
     "Frozen",
     "HostPort",
+    "HttpTarget",
     "IPAddress",
     "IPNetwork",
     "Interface",
@@ -61,9 +69,15 @@ __all__ = [
     "Priority",
     "Provider",
     "Rate",
+    "RelayLogin",
     "Schedule",
     "ShapingRule",
     "SharedLimit",
+    "SrsConfig",
+    "TimeoutsConfig",
+    "TlsConfig",
+    "TlsLevel",
+    "TlsReportConfig",
     "UsersConfig",
     "WarmUp",
     "WarmupPlan",
@@ -89,6 +103,8 @@ class DnsConfig(Frozen):
             ``block_local_addresses``.
         cache_ttl: Nothing is cached for longer, whatever its own TTL says.
         timeout: For one name, over all nameservers.
+        trust_ad: Which nameservers are believed when they say that they have
+            validated an answer (DNSSEC): all, none, or those of this machine.
     """
 
     nameservers: Annotated[tuple[Nameserver, ...], Field(max_length=16)] = ()
@@ -98,6 +114,7 @@ class DnsConfig(Frozen):
     ignore_ipv6: Boolean = False
     prefer_ipv6: Boolean = False
     timeout: Annotated[timedelta, lasting(SECOND, MINUTE)] = 10 * SECOND
+    trust_ad: Annotated[bool | Literal["loopback"], or_word("loopback")] = "loopback"
 
 
 class PoolAddress(Frozen):
@@ -139,8 +156,14 @@ class Zone(Frozen):
         addresses: Those of ``pool``; empty: the system chooses.
         pool_hash: What keeps to one address: a message's delivery, or a sender.
         host: Relay that gets all mail; None: what DNS names.
+        secure: It wants TLS from the first octet.
+        auth: What we log in to it with.
+        lmtp: It speaks LMTP.
+        http: A web server that gets all mail instead.
         ignore_ipv6, prefer_ipv6, block_local_addresses: None: as in ``dns``.
-        ignore_tls: Never STARTTLS.
+        tls: None: opportunistic, or as ``ignore_tls`` says; of a domain, it may be
+            another.
+        ignore_tls: ZoneMTA's word for ``tls: ignore``.
         throttling: Messages of the zone, over all its workers.
         connection_throttling: Messages of each connection.
         limits: Shared ones that its mail counts against as well.
@@ -168,6 +191,11 @@ class Zone(Frozen):
     ignore_ipv6: Boolean | None = None
     prefer_ipv6: Boolean | None = None
     block_local_addresses: Boolean | None = None
+    secure: Boolean = False
+    auth: RelayLogin | None = None
+    lmtp: Boolean = False
+    http: HttpTarget | None = None
+    tls: TlsLevel | None = None
     ignore_tls: Boolean = False
     connection_cache: ConnectionCache = ConnectionCache()
     in_doubt: Literal["retry", "hold", "assume_delivered"] = "retry"
@@ -179,6 +207,13 @@ class Zone(Frozen):
     routing_headers: Annotated[Mapping[HeaderName, HeaderValue], FrozenMapping] = Field(
         default_factory=dict, validate_default=True
     )
+
+    @property
+    def next_hop(self) -> HostPort | None:
+        """Who gets all mail, whatever DNS says; None: DNS is asked."""
+        if self.http is not None:
+            return self.http.endpoint
+        return HostPort(host=self.host, port=self.port) if self.host else None
 
 
 class TenantConfig(Frozen):
@@ -216,6 +251,8 @@ class QueueConfig(Frozen):
         old_after: Mail that is due and waits for longer is worth an alarm.
         lease: A worker that is silent for so long has lost its deliveries.
         keep_content: Bodies stay so long after their last recipient is done.
+        keep_transcripts: What was said in attempts that did not go as usual; zero:
+            nothing is.
         keep_records: What happened stays so long after that. Much longer than it may
             take to write a message's rows: else some might be written twice.
     """
@@ -233,6 +270,7 @@ class QueueConfig(Frozen):
     lease: Annotated[timedelta, lasting(5 * SECOND, HOUR)] = 60 * SECOND
     keep_content: Annotated[timedelta, lasting(timedelta(0), YEAR)] = 10 * MINUTE
     keep_records: Annotated[timedelta, lasting(HOUR, 10 * YEAR)] = 30 * DAY
+    keep_transcripts: Annotated[timedelta, lasting(timedelta(0), YEAR)] = 7 * DAY
 
 
 def built_in_interfaces() -> dict[str, Interface]:
@@ -263,6 +301,11 @@ class Config(Frozen):
     flower: FlowerConfig = FlowerConfig()
     dns: DnsConfig = DnsConfig()
     queue: QueueConfig = Field(default_factory=QueueConfig)
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    tls: TlsConfig = TlsConfig()
+    tls_report: TlsReportConfig = TlsReportConfig()
+    dkim: DkimConfig = Field(default_factory=DkimConfig)
+    srs: SrsConfig = SrsConfig()
     users: UsersConfig = UsersConfig()
     pressure: PressureConfig = PressureConfig()
     interfaces: Annotated[Mapping[str, Interface], FrozenMapping] = Field(

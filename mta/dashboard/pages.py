@@ -17,7 +17,7 @@ from mta.dashboard.ports import InboxReader, QueueReader
 from mta.dashboard.reader import read_message, take
 from mta.delivery import Delivery, DeliveryState
 from mta.errors import StoreUnavailable
-from mta.operate.pages import Place, cut, format_place, parse_place
+from mta.operate.pages import Place, cut, format_place, is_delivery_id, parse_place
 from mta.operate.timeline import last_doubt, next_step, remarks, timeline
 from mta.store.inbox import InboxMessage
 
@@ -64,6 +64,7 @@ def dashboard_routes(look: QueueReader, inbox: InboxReader | None) -> Blueprint:
     _add_queue_pages(routes, look)
     _add_doubt_page(routes, look)
     _add_message_pages(routes, look)
+    _add_transcript_page(routes, look)
     if inbox is not None:
         _add_inbox_pages(routes, inbox)
     return routes
@@ -165,6 +166,19 @@ def _add_message_pages(routes: Blueprint, look: QueueReader) -> None:
         deliveries = look.find_deliveries(message_id, limit=_MAX_RECIPIENTS_SHOWN)
         return render_template(
             "dashboard/message.html", message=view, deliveries=deliveries
+        )
+
+
+def _add_transcript_page(routes: Blueprint, look: QueueReader) -> None:
+    @routes.get("/deliveries/<delivery_id>/transcripts")
+    def transcripts(delivery_id: str) -> str:
+        known = is_delivery_id(delivery_id)
+        delivery = look.find_delivery(delivery_id) if known else None
+        if delivery is None:
+            raise NotFound(_NO_MESSAGE)
+        found = look.find_transcripts(delivery_id)
+        return render_template(
+            "dashboard/transcripts.html", delivery=delivery, transcripts=found
         )
 
 

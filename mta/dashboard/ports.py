@@ -7,6 +7,7 @@ from mta.delivery import Delivery
 from mta.operate.look import Doubt, MessageView
 from mta.operate.pages import Place
 from mta.store.inbox import InboxMessage
+from mta.store.transcripts import KeptTranscript
 
 
 class InboxReader(Protocol):
@@ -46,6 +47,10 @@ class QueueReader(Protocol):
     def find_deliveries(
         self, message_id: str, *, limit: int = 1000
     ) -> list[Delivery]: ...
+
+    def find_delivery(self, delivery_id: str) -> Delivery | None: ...
+
+    def find_transcripts(self, delivery_id: str) -> list[KeptTranscript]: ...
 
     def has_doubts(self) -> bool: ...
 

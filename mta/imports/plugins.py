@@ -4,7 +4,15 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mta.imports.report import Kind, Where
-from mta.imports.rules import Carry, Rules, apply, flag, left_out, listed
+from mta.imports.rules import (
+    Carry,
+    Rules,
+    apply,
+    flag,
+    left_out,
+    listed,
+    seconds,
+)
 from mta.imports.source import Branch, Plain, Section
 from mta.imports.target import Target
 
@@ -20,10 +28,9 @@ PLUGINS: Final = {
     "core/clamav": _SCANNER,
     "core/rspamd": _SCANNER,
     "modules/zonemta-avast": _SCANNER,
-    "core/srs": f"rewriting of reverse paths is {_NOT_YET}; its secret was not copied",
+    "core/srs": "write srs: {secret, domain}; its secret was not copied",
     "core/email-bounce": f"delivery status notifications are {_NOT_YET}",
     "core/image-hashes": f"hashes of attachments are {_NOT_YET}",
-    "core/dkim": f"signing is {_NOT_YET}; its key was not copied",
     "core/delivery-loop": f"counting of hops is {_NOT_YET}",
     "modules/zonemta-delivery-counters": "counters are metrics here; see /metrics",
     "modules/zonemta-loop-breaker": f"{_NOT_YET}; its secret was not copied",
@@ -35,6 +42,17 @@ PLUGINS: Final = {
 _OTHER = "a plugin of JavaScript, which does not run here"
 _ORDER = left_out("there is no order of plugins to be set")
 
+
+def _lower(value: Plain) -> Plain:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _names(value: Plain) -> Plain:
+    """Names of fields; in one text they stand between colons."""
+    names = value.split(":") if isinstance(value, str) else listed(value)
+    return [_lower(name) for name in names]
+
+
 _HEADERS: Final[Rules] = {
     "addMissing": Carry("add_missing", lambda value: [*map(_lower, listed(value))]),
     "futureDate": Carry("future_date", flag),
@@ -42,6 +60,16 @@ _HEADERS: Final[Rules] = {
     "ordering": _ORDER,
 }
 _LOGINS: Final[Rules] = {"ordering": _ORDER}
+_SIGNING: Final[Rules] = {
+    "signTransportDomain": Carry(
+        "sign_transport_domain", flag, "ZoneMTA never did it; here it is done"
+    ),
+    "headerFields": Carry("header_fields", _names),
+    "additionalHeaderFields": Carry("additional_header_fields", _names),
+    "addSignatureTimestamp": Carry("add_signature_timestamp", flag),
+    "signatureExpireIn": Carry("signature_expire_in", seconds),
+    "ordering": _ORDER,
+}
 
 
 class Plugins:
@@ -74,6 +102,8 @@ class Plugins:
             self._target.note(Kind.NO_EFFECT, where, "it is off")
         elif key == "core/http-auth":
             self._service(plugin)
+        elif key == "core/dkim":
+            self._signing(plugin)
         else:
             text = PLUGINS.get(key, _OTHER)
             self._target.note(Kind.LEFT_OUT, where, text)
@@ -118,6 +148,26 @@ class Plugins:
             target.note(Kind.DIFFERS, where, text)
         apply(target, plugin, ("users",), _LOGINS)
 
+    def _signing(self, plugin: Section) -> None:
+        """Its one key signs for everybody who has none of his own."""
+        target, path = self._target, ("dkim",)
+        where, file = plugin.where_is("path"), plugin.take("path")
+        selector, domain = plugin.take("selector"), plugin.take("domain")
+        key = {"selector": selector, "path": file, "domain": domain}
+        if isinstance(file, str) and file.startswith("/") and selector:
+            said: Plain = {name: value for name, value in key.items() if value}
+            target.put((*path, "keys", "*"), [said], where)
+            text = (
+                "it signs in the name of the author's domain, and not of MAIL FROM's"
+                if not domain
+                else "the file may be readable by its owner and a group alone"
+            )
+            target.note(Kind.DIFFERS, where, text)
+        else:
+            text = "name its key under dkim: keys, with an absolute path and a selector"
+            target.note(Kind.BY_HAND, plugin.where, text)
+        apply(target, plugin, path, _SIGNING)
+
 
 def _is_on(plugin: Section) -> bool:
     """``enabled`` is true, or names processes; nothing said is taken for a yes."""
@@ -129,7 +179,3 @@ def _has_login(url: str) -> bool:
         return "@" in urlsplit(url).netloc
     except ValueError:
         return "@" in url
-
-
-def _lower(value: Plain) -> Plain:
-    return value.lower() if isinstance(value, str) else value

@@ -65,6 +65,17 @@ API: Final[Rules] = {
     "user": left_out("only /test-auth knew it; clients show MTA_API_KEY"),
     "pass": left_out("only /test-auth knew it; clients show MTA_API_KEY"),
 }
+DKIM: Final[Rules] = {
+    "enabled": Carry("enabled", flag),
+    "hashAlgo": left_out("signatures are by SHA-256, the one that RFC 8301 leaves"),
+}
+MTA_STS: Final[Rules] = {
+    "enabled": Carry(
+        "mta_sts",
+        flag,
+        "where no host fits a policy that is enforced, mail waits, and is not refused",
+    ),
+}
 LOG: Final[Rules] = {
     "queue": left_out("contents are never logged"),
     "remote": left_out("have what stderr says collected (MTA_LOG_FORMAT=json)"),
@@ -86,8 +97,8 @@ _DATABASES: Final[Rules] = {
 REST: Final[Rules] = {
     "dbs": Inside("", _DATABASES),
     "queueServer": left_out("there is no such server; mail is sent where workers run"),
-    "mtaSts": left_out("MTA-STS is not available in this version"),
-    "dkim": left_out("signing is not available in this version; no key was copied"),
+    "mtaSts": Inside("tls", MTA_STS),
+    "dkim": Inside("dkim", DKIM),
     "uploads": left_out("deliveries by HTTP are not available in this version"),
     "bouncesFile": left_out("the rules are built in; mta check-bounce tries them"),
     "pluginsPath": left_out("JavaScript does not run here"),

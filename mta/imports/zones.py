@@ -42,13 +42,10 @@ ZONE: Final[Rules] = {
     "ignoreTLS": Carry("ignore_tls", flag),
     "connectionCache": Inside("connection_cache", _CACHE),
     "auth": by_hand(
-        "relays that want a login are not available in this version: let the relay "
-        "know this machine by its address; the password was not copied"
+        "write auth: {user, password}, best with the password in a variable; it was "
+        "not copied"
     ),
-    "secure": by_hand(
-        "TLS from the first byte is not available in this version: name a port of the "
-        "relay that has STARTTLS, such as 587"
-    ),
+    "secure": Carry("secure", flag),
     "logLevel": left_out("set MTA_LOG_LEVEL for the worker of the zone"),
     **dict.fromkeys(
         ("authMethod", "debug", "logger", "requireTLS", "resolveIp"), no_effect()
@@ -58,7 +55,8 @@ DOMAIN: Final[Rules] = {
     "maxConnections": Carry("max_connections", number),
     "disabledAddresses": Carry("disabled_addresses", listed),
     "dnsOptions": by_hand(
-        "a domain has no such options: make a zone for it (recipient_domains) that has"
+        "write ignore_ipv6 or prefer_ipv6 of the domain; for local addresses, make a "
+        "zone for it (recipient_domains)"
     ),
     "logger": left_out("the timeline of a delivery tells what each server replied"),
 }

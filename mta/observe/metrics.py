@@ -27,6 +27,11 @@ MESSAGE_DROP = Counter(
 CONNECTION_REUSES = Counter(
     "zonemta_connection_reuses", "Transactions on a session that was open already."
 )
+LOGINS_REFUSED = Counter(
+    "mta_relay_logins_refused",
+    "Next hops that did not let us log in.",
+    ["host"],
+)
 QUEUE_SIZE = Gauge(
     "zonemta_queue_size",
     "Deliveries waiting.",
@@ -54,6 +59,19 @@ SMTP_LOGINS = Counter(
 SMTP_TURNED_AWAY = Counter(
     "mta_smtp_turned_away", "Clients that heard a refusal as greeting.", ["interface"]
 )
+DKIM_SIGNATURES = Counter(
+    "mta_dkim_signatures",
+    "Signatures made, used (one is used by all recipients), or failed.",
+    ["result"],
+)
+TLS_SESSIONS = Counter(
+    "mta_tls_sessions",
+    "What came of TLS with other servers, by the policy that applied.",
+    ["policy", "result"],
+)  # policy: dane, mta-sts, or what the operator wants
+TLS_REPORTS = Counter(
+    "mta_tls_reports", "Reports about TLS to other domains.", ["how", "result"]
+)  # how: mailto, https
 DELIVERY_LATENCY = Histogram(
     "mta_delivery_latency_seconds",
     "From acceptance to the final outcome.",

@@ -12,7 +12,7 @@ from itertools import islice
 
 from mta.config.live import Live
 from mta.config.zones import Config, PoolAddress, Provider, Zone
-from mta.delivery import Delivery
+from mta.delivery import Delivery, Wishes
 from mta.errors import AttemptFailed, RateReached
 from mta.intake.route import Routing
 from mta.mail.address import domain_of
@@ -20,6 +20,7 @@ from mta.mail.envelope import Envelope
 from mta.mail.header import HeaderSection
 from mta.operate.limits import LimitNow, limits_now
 from mta.operate.timeline import Window, window_of
+from mta.operate.tls import Security, TlsStanding, tls_standing
 from mta.policy.limits import PATIENCE, Demand
 from mta.policy.measures import Measure
 from mta.policy.routing import Explanation, Route
@@ -77,6 +78,7 @@ class Journey:
         keeps_by: What keeps it to its address: a sender, or the delivery's id; "":
             it is only supposed, and the shares are all that is known.
         reasons: As an attempt would keep them.
+        tls: Under which policy.
         holdups: The first one would be met first.
     """
 
@@ -90,6 +92,7 @@ class Journey:
     reasons: Reasons
     limits: tuple[LimitNow, ...]
     measures: tuple[Measure, ...]
+    tls: TlsStanding
     holdups: tuple[Holdup, ...]
 
 
@@ -124,6 +127,7 @@ class Explain:
     messages: Messages
     census: Census
     open_sources: Callable[[], Sources]
+    security: Security
     limits: LimitsLook
     now: Callable[[], datetime]
 
@@ -175,7 +179,8 @@ class Explain:
         journey = None
         if zone is not None and not zone.disabled and not is_over:
             request = _request(routing.config, zone, letter, recipient, delivery)
-            journey = _Traveller(sources, self.limits, request).journey()
+            traveller = _Traveller(sources, self.limits, self.security, request)
+            journey = traveller.journey()
         waits = [h.wait for h in journey.holdups] if journey else []
         window = window_of(delivery, self.now(), waits) if delivery else None
         return Explained(
@@ -193,6 +198,7 @@ class _Traveller:
 
     sources: Sources
     limits: LimitsLook
+    security: Security
     request: RelayRequest
 
     def journey(self) -> Journey:
@@ -216,6 +222,7 @@ class _Traveller:
             reasons=reasons,
             limits=limits,
             measures=tuple(self._measures(use)),
+            tls=tls_standing(self.security, request, targets),
             holdups=tuple(holdups),
         )
 
@@ -338,6 +345,7 @@ def _request(
         needs_8bit=False,
         needs_utf8=False,
         tenant=letter.tenant,
+        wishes=Wishes(require_tls=letter.envelope.require_tls),
         open_content=_nothing,
     )
 

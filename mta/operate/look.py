@@ -19,6 +19,7 @@ from mta.store.documents import StoredMessage
 from mta.store.messages import Messages
 from mta.store.mongo import Mongo, store_errors
 from mta.store.spool import Spool
+from mta.store.transcripts import KeptTranscript, Transcripts
 
 ACTIVE = (DeliveryState.QUEUED, DeliveryState.SENDING)
 # ZoneMTA knows one kind of waiting that is not for one's turn.
@@ -70,6 +71,7 @@ class Look:
     messages: Messages
     census: Census
     spool: Spool
+    transcripts: Transcripts
     ask_broker: Callable[[], bool]
 
     def zones(self, *, include_disabled: bool = False) -> list[str]:
@@ -119,6 +121,10 @@ class Look:
     def find_delivery(self, delivery_id: str) -> Delivery | None:
         """One delivery."""
         return self.census.find(delivery_id)
+
+    def find_transcripts(self, delivery_id: str) -> list[KeptTranscript]:
+        """What was said in those of a delivery's attempts that were not as usual."""
+        return self.transcripts.of_delivery(delivery_id)
 
     def walk(
         self,

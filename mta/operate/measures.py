@@ -123,7 +123,8 @@ class Shaping:
 
     def _find_site(self, text: str) -> str:
         config = self.config.current
-        relays = (zone.host for zone in config.zones.values())
+        hops = (zone.next_hop for zone in config.zones.values())
+        relays = [hop.host for hop in hops if hop]
         if text in (ANY, *config.providers, *relays):
             return text
         try:

@@ -11,13 +11,12 @@ class Clockwork:
     """The clocks and the patience of a relay; tests have their own.
 
     Attributes:
-        budget: No further host is tried after this long.
-        dialing: Nor after this long if no host so far could be connected to.
+        dialing: No further host is tried after this long, if none so far could be
+            connected to.
         farewell: For all goodbyes together when the process ends; one alone has
             ``Timeouts.quit``.
     """
 
-    budget: timedelta
     dialing: timedelta = timedelta(minutes=2)
     farewell: timedelta = timedelta(seconds=2.2)
     monotonic: Callable[[], float] = time.monotonic

@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
 from mta.relay.request import Hop
+from mta.relay.transcript import Transcript
 from mta.relay.wire import Wire
 from mta.reply import Reply
-from mta.smtp.client import ClientSession, ProtocolError, Verb
+from mta.smtp.client import Block, ClientSession, ProtocolError, Verb
 
 _Failure = TypeVar("_Failure", bound=AttemptFailed)
 
@@ -26,6 +27,8 @@ class Dialogue:
         stage: What we are at, for the words of a failure.
         until: Instant, on the monotonic clock, that no step goes beyond.
         is_broken: Something was not as it should be; nothing more may be said.
+        transcript: What is said.
+        secrets: What is kept nowhere, should the server repeat it.
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class Dialogue:
         self.until = float("inf")
         self.is_broken = False
         self._monotonic = monotonic
+        self.transcript = Transcript(monotonic)
+        self.secrets: set[str] = set()
         self._replies: deque[tuple[Verb, Reply]] = deque()
 
     @property
@@ -53,12 +58,21 @@ class Dialogue:
         """The instant until which a step of this length may last."""
         return min(self._monotonic() + timeout.total_seconds(), self.until)
 
-    def send(self, octets: bytes, timeout: timedelta) -> None:
-        """Send octets.
+    def send(self, octets: bytes, timeout: timedelta, shown: bytes = b"") -> None:
+        """Send commands.
+
+        Args:
+            shown: For the transcript, if there is a secret in it.
 
         Raises:
             Cut, TimedOut: see ``Wire.send``.
         """
+        self.transcript.sent(shown or octets)
+        self.wire.send(octets, self.deadline(timeout))
+
+    def send_content(self, octets: bytes, timeout: timedelta) -> None:
+        """Send a piece of content; see ``send``."""
+        self.transcript.sent_content(len(octets))
         self.wire.send(octets, self.deadline(timeout))
 
     def hear(self, timeout: timedelta) -> Reply:
@@ -74,14 +88,42 @@ class Dialogue:
             octets = b"" if is_lost else self.wire.receive(deadline)
             self._replies.extend(self.client.receive(octets))
         _, reply = self._replies.popleft()
+        if self.secrets and not reply.is_intermediate:
+            reply = _without(self.secrets, reply)
+        self.transcript.heard(reply)
         if reply.code == 421:
             self.is_broken = True  # RFC 5321 §3.8: the peer is closing
         return reply
 
-    def ask(self, verb: Verb, command: bytes, timeout: timedelta) -> Reply:
+    def check_silence(self) -> None:
+        """See that nothing is said before the content has come to its end.
+
+        It would be taken for the answer to that: a message that is then refused would
+        count as delivered.
+
+        Raises:
+            AttemptFailed: The server does not want the content after all.
+            Cut: see ``Wire.receive``.
+            ProtocolError: What it says makes no sense here.
+        """
+        if self.client.has_problem:
+            self.client.receive(b"")
+        octets = self.wire.receive_now()
+        if not octets:
+            return
+        self.is_broken = True
+        self.client.send(Block(b"", (Verb.DOT,)))
+        for _, reply in self.client.receive(octets):
+            self.transcript.heard(reply)
+            raise self.refusal(reply)
+        raise ProtocolError("half a reply before its time")
+
+    def ask(
+        self, verb: Verb, command: bytes, timeout: timedelta, shown: bytes = b""
+    ) -> Reply:
         """Send a command and return the reply; ``timeout`` is for each of the two."""
         self.stage = verb
-        self.send(command, timeout)
+        self.send(command, timeout, shown)
         return self.hear(timeout)
 
     def refusal(
@@ -112,8 +154,8 @@ class Dialogue:
         is_next_host_worth_trying: bool = False,
         is_in_doubt: bool = False,
     ) -> _Failure:
-        """Make a failure that says who was talked to."""
-        return kind(
+        """Make a failure that says who was talked to, and what was said."""
+        failure = kind(
             reply,
             category=category,
             host=self.hop.host,
@@ -122,3 +164,14 @@ class Dialogue:
             is_next_host_worth_trying=is_next_host_worth_trying,
             is_in_doubt=is_in_doubt,
         )
+        if category != "smtp":
+            self.transcript.note(str(reply))
+        failure.talk = self.transcript.snapshot()
+        return failure
+
+
+def _without(secrets: set[str], reply: Reply) -> Reply:
+    text = "\n".join(reply.text)
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return Reply(reply.code, reply.status, tuple(text.split("\n")))

@@ -10,10 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mta.config.zones import ConnectionCache, PoolAddress
+from mta.policy.tls import Check, DomainPolicy, HostPolicy
+from mta.reasons import TlsFacts
 from mta.relay.fuse import Fuse
+from mta.relay.hosts import Target
 from mta.relay.permits import Permit
 from mta.relay.request import Hop, OpenContent, Places
 from mta.reply import Reply
@@ -21,8 +24,34 @@ from mta.smtp.client import Transaction
 
 StartThread = Callable[[Callable[[], None]], None]
 
-# Zone, source address and destination: what must be the same to share a session.
-Key = tuple[str, str, str]
+
+class Key(NamedTuple):
+    """What must be the same to share a session.
+
+    Attributes:
+        source: Our address; empty if the system chooses it.
+        security: What held for the domain's mail when it was opened.
+    """
+
+    zone: str
+    source: str
+    destination: str
+    security: DomainPolicy
+
+
+class Way(NamedTuple):
+    """How a session was opened.
+
+    Attributes:
+        source: The pool's address it was dialed from; None if the system chose.
+        places: Who received for the domain it was opened for.
+        policy: What its host had to be.
+    """
+
+    target: Target
+    source: PoolAddress | None
+    places: Places
+    policy: HostPolicy
 
 
 class RelaySession(Protocol):
@@ -38,14 +67,22 @@ class RelaySession(Protocol):
     def cipher(self) -> str: ...
 
     @property
+    def verified(self) -> Check: ...
+
+    @property
     def uses(self) -> int: ...
 
     @property
     def is_usable(self) -> bool: ...
 
+    @property
+    def talk(self) -> object: ...
+
     def transact(
         self, transaction: Transaction, open_content: OpenContent, fuse: Fuse
     ) -> Reply: ...
+
+    def rehearse(self, transaction: Transaction) -> Reply: ...
 
     def is_quiet(self) -> bool: ...
 
@@ -58,11 +95,10 @@ class HeldSession:
     """An open session that holds a permit; what the pool keeps.
 
     Attributes:
-        source: The pool's address it was dialed from; None if the system chose.
+        target, source, places, policy: As in ``Way``.
         cache: How long it may wait for its next use, and how often it is used.
         is_outdated: The limits within which it was opened may be others now: it is
             used no more.
-        places: Who received for the domain it was opened for.
         idle_until: The pool's: when an idle session has waited long enough.
     """
 
@@ -74,19 +110,25 @@ class HeldSession:
         *,
         is_outdated: Callable[[], bool] = lambda: False,
         key: Key,
-        source: PoolAddress | None,
-        places: Places,
+        way: Way,
         cache: ConnectionCache,
     ) -> None:
         self.cache = cache
+        self.target, self.source, self.places, self.policy = way
         self.session = session
         self.permit = permit
         self.is_outdated = is_outdated
         self.key = key
-        self.source = source
-        self.places = places
         self.idle_until = 0.0
         self._endings = endings
+
+    @property
+    def tls_facts(self) -> TlsFacts:
+        """What TLS came to in it."""
+        session = self.session
+        return TlsFacts(
+            self.policy.by, session.tls, session.cipher, session.verified.value
+        )
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mta.config.live import Live
-from mta.config.zones import DnsConfig, HostPort, IPAddress, Zone
+from mta.config.zones import DnsConfig, DomainLimits, HostPort, IPAddress, Zone
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
 from mta.policy.targets import (
     MAX_ADDRESSES,
@@ -56,6 +56,7 @@ class TargetFinder:
         own_names: Names under which others reach us, for loops.
         own_addresses: Our addresses as seen from outside, likewise.
         sandbox: If given, everything goes there and nowhere else.
+        limits_of: What is said of a domain.
     """
 
     names: Names
@@ -64,12 +65,14 @@ class TargetFinder:
     own_names: frozenset[str] = frozenset()
     own_addresses: frozenset[IPAddress] = frozenset()
     sandbox: HostPort | None = None
+    limits_of: Callable[[str], DomainLimits] = lambda _: DomainLimits()
 
     def destination(self, zone: Zone, domain: str) -> str:
         """Name what deliveries must have in common to share a session."""
         if self.sandbox is not None:
             return f"{self.sandbox.host}:{self.sandbox.port}"
-        return f"{zone.host or domain}:{zone.port}"
+        hop = zone.next_hop
+        return str(hop) if hop else f"{domain}:{zone.port}"
 
     def find_hosts(self, zone: Zone, domain: str) -> tuple[str, ...]:
         """List the hosts that DNS names for the domain's mail, in no order.
@@ -83,7 +86,7 @@ class TargetFinder:
         Raises:
             AttemptFailed: they could not be found out.
         """
-        is_named = self.sandbox is not None or zone.host is not None
+        is_named = self.sandbox is not None or zone.next_hop is not None
         if is_named or domain.startswith("["):
             return ()
         records = self.names.find_mx(domain)
@@ -101,27 +104,67 @@ class TargetFinder:
         """
         return islice(self._find_targets(zone, domain), MAX_ADDRESSES)
 
+    def find_web_addresses(self, host: str) -> tuple[IPAddress, ...]:
+        """Where a web server is that a domain has named; refused ones are left out.
+
+        Raises:
+            AttemptFailed: It is nowhere, or nobody could tell.
+        """
+        found = self.names.find_addresses(
+            host, ignore_ipv6=self.dns.ignore_ipv6, prefer_ipv6=self.dns.prefer_ipv6
+        )
+        kept = tuple(
+            address
+            for address in found
+            if not is_refused_address(
+                address,
+                block_local=self.dns.block_local_addresses,
+                allowed=self.dns.allow_addresses,
+                own_addresses=self.own_addresses,
+            )
+        )
+        if not kept:
+            text = f"DNS Error: {host} is at an address where nothing is asked"
+            raise PermanentFailure(make_reply(550, "5.4.4", text), category="dns")
+        return kept
+
     def _find_targets(self, zone: Zone, domain: str) -> Iterator[Target]:
         if self.sandbox is not None:
-            yield from self._resolve_trusted(zone, self.sandbox.host, self.sandbox.port)
+            ways = self._ways(zone, domain)
+            host, port = self.sandbox.host, self.sandbox.port
+            yield from self._resolve_trusted(ways, host, port)
+        elif zone.http is not None:
+            yield from self._resolve_web(zone, domain, zone.http.endpoint)
         elif zone.host is not None:
-            yield from self._resolve_trusted(zone, zone.host, zone.port)
+            ways = self._ways(zone, domain)
+            yield from self._resolve_trusted(ways, zone.host, zone.port)
         else:
             yield from self._resolve_all(zone, domain)
 
-    def _resolve_trusted(self, zone: Zone, host: str, port: int) -> Iterator[Target]:
+    def _resolve_trusted(self, ways: "_Ways", host: str, port: int) -> Iterator[Target]:
         """A host that the operator named may be anywhere, also within the site."""
         address = _parse_address(host)
-        found = (address,) if address else self._find_addresses(zone, host)
+        found = (address,) if address else self._find_addresses(ways, host)
         for address in found:
             yield Target(host, address, port)
+
+    def _resolve_web(
+        self, zone: Zone, domain: str, endpoint: HostPort
+    ) -> Iterator[Target]:
+        """A web server is not to be one of our own, unless that is said."""
+        ways, host = self._ways(zone, domain), endpoint.host
+        address = _parse_address(host)
+        found = (address,) if address else self._find_addresses(ways, host)
+        for kept in self._without_refused(zone, ways, host, found):
+            yield Target(host, kept, endpoint.port)
 
     def _resolve_all(self, zone: Zone, domain: str) -> Iterator[Target]:
         failures: list[AttemptFailed] = []
         has_found = False
-        for host, find in self._hosts(zone, domain):
+        ways = self._ways(zone, domain)
+        for host, find in self._hosts(ways, domain):
             try:
-                found = self._without_refused(zone, host, find())
+                found = self._without_refused(zone, ways, host, find())
             except AttemptFailed as failure:
                 failures.append(failure)
                 continue
@@ -134,7 +177,7 @@ class TargetFinder:
             raise next(later, failures[0])
 
     def _hosts(
-        self, zone: Zone, domain: str
+        self, ways: "_Ways", domain: str
     ) -> Iterator[tuple[str, Callable[[], Sequence[IPAddress]]]]:
         try:
             literal = parse_literal(domain)
@@ -151,27 +194,30 @@ class TargetFinder:
             shuffle=self.shuffle,
         )
         for host in hosts:
-            yield host, partial(self._find_addresses, zone, host)
+            yield host, partial(self._find_addresses, ways, host)
 
-    def _find_addresses(self, zone: Zone, host: str) -> Sequence[IPAddress]:
+    def _ways(self, zone: Zone, domain: str) -> "_Ways":
+        """By which families a domain's mail goes: its own word, the zone's, DNS'."""
+        own, dns = self.limits_of(domain), self.dns
+        return _Ways(
+            _first(own.ignore_ipv6, zone.ignore_ipv6, dns.ignore_ipv6),
+            _first(own.prefer_ipv6, zone.prefer_ipv6, dns.prefer_ipv6),
+        )
+
+    def _find_addresses(self, ways: "_Ways", host: str) -> Sequence[IPAddress]:
         return self.names.find_addresses(
-            host,
-            ignore_ipv6=_either(zone.ignore_ipv6, self.dns.ignore_ipv6),
-            prefer_ipv6=_either(zone.prefer_ipv6, self.dns.prefer_ipv6),
+            host, ignore_ipv6=ways.ignore_ipv6, prefer_ipv6=ways.prefer_ipv6
         )
 
     def _without_refused(
-        self, zone: Zone, host: str, addresses: Sequence[IPAddress]
+        self, zone: Zone, ways: "_Ways", host: str, addresses: Sequence[IPAddress]
     ) -> list[IPAddress]:
         """Drop what DNS may not send us to; asked anew after each resolution."""
-        block_local = _either(
-            zone.block_local_addresses, self.dns.block_local_addresses
-        )
-        ignores_ipv6 = _either(zone.ignore_ipv6, self.dns.ignore_ipv6)
+        block_local = _first(zone.block_local_addresses, self.dns.block_local_addresses)
         kept = [
             address
             for address in addresses
-            if not (ignores_ipv6 and address.version == 6)  # a literal
+            if not (ways.ignore_ipv6 and address.version == 6)  # a literal
             and not is_refused_address(
                 address,
                 block_local=block_local,
@@ -206,12 +252,23 @@ class LiveTargets:
     def find_hosts(self, zone: Zone, domain: str) -> tuple[str, ...]:
         return self.finder.current.find_hosts(zone, domain)
 
+    def find_web_addresses(self, host: str) -> tuple[IPAddress, ...]:
+        return self.finder.current.find_web_addresses(host)
+
     def find_targets(self, zone: Zone, domain: str) -> Iterator[Target]:
         return self.finder.current.find_targets(zone, domain)
 
 
-def _either(own: bool | None, general: bool) -> bool:
-    return general if own is None else own
+class _Ways(NamedTuple):
+    """Which families of addresses are asked for, and which one first."""
+
+    ignore_ipv6: bool
+    prefer_ipv6: bool
+
+
+def _first(*said: bool | None) -> bool:
+    """What the first one says who says something."""
+    return next((word for word in said if word is not None), False)
 
 
 def _parse_address(host: str) -> IPAddress | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mta.config.zones import PoolAddress, Zone
+from mta.policy.tls import DomainPolicy
 from mta.relay.held import Key
 from mta.relay.hosts import Target
 from mta.relay.request import RelayRequest
@@ -29,10 +30,16 @@ class Planner:
 
     targets: FindsTargets
 
-    def key(self, request: RelayRequest, source: PoolAddress | None) -> Key:
+    def key(
+        self,
+        request: RelayRequest,
+        source: PoolAddress | None,
+        security: DomainPolicy,
+    ) -> Key:
         """What a session must have been opened for to fit this request."""
         destination = self.targets.destination(request.zone, request.domain)
-        return request.zone.name, str(source.address) if source else "", destination
+        ours = str(source.address) if source else ""
+        return Key(request.zone.name, ours, destination, security)
 
     def trouble(self, request: RelayRequest) -> str:
         """Name the destination in the memory of troubles; the sandbox has none."""

@@ -12,9 +12,8 @@ the limits from before the dial until the peer has closed it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from functools import partial
 
 from mta.config.live import Live
 from mta.config.zones import Config, PoolAddress
@@ -27,48 +26,27 @@ from mta.errors import (
     TransientFailure,
 )
 from mta.policy.limits import cache_of
+from mta.reasons import TlsFacts
 from mta.relay.admission import Admission, Turn
+from mta.relay.attempt import Attempt, Connects
 from mta.relay.clockwork import Clockwork
 from mta.relay.failures import StaleSession
-from mta.relay.fuse import Fuse, Fuses
-from mta.relay.held import Endings, HeldSession, Key, RelaySession
+from mta.relay.fuse import Fuses
+from mta.relay.held import Endings, HeldSession, Key, Way
 from mta.relay.hosts import Target
+from mta.relay.manner import manner_of
 from mta.relay.permits import Limits, OnFree, Permit, Permits
 from mta.relay.plan import Planner
 from mta.relay.pool import SessionPool
 from mta.relay.request import NOWHERE, Chain, RelayRequest, Sent
 from mta.relay.search import Search
-from mta.relay.sources import Sources, Use
+from mta.relay.sources import Sources
 from mta.relay.troubles import Troubles
 from mta.smtp.client import Transaction
 
 # A grant of a rate that was not used for so long, because the peer was slow to greet,
 # counts for nothing any more. Shorter, and who greets slowly would be charged twice.
 STALE_S = 10.0
-
-
-class Connects(Protocol):
-    """Opens sessions; see ``mta.relay.connect.Connector``."""
-
-    def connect(
-        self,
-        target: Target,
-        source: PoolAddress | None,
-        fuse: Fuse,
-        *,
-        ignore_tls: bool,
-    ) -> RelaySession: ...
-
-
-@dataclass(slots=True)
-class _Attempt:
-    request: RelayRequest
-    started_at: float
-    turn: Turn
-    trouble: str  # the destination's key
-    chain: Chain | None
-    fuse: Fuse = field(default_factory=Fuse)
-    use: Use = field(default_factory=Use)
 
 
 class Relay:
@@ -92,6 +70,7 @@ class Relay:
         clockwork: Clockwork,
     ) -> None:
         self._connector = connector
+        self._security = connector.security
         self._config = config
         self._targets = sources.targets
         self._pool = pool
@@ -125,12 +104,13 @@ class Relay:
             SlotsTaken, RateReached: a limit does not allow it now.
             Stopping: the process is ending, and the dot was not sent.
         """
-        attempt = _Attempt(
+        attempt = Attempt(
             request,
             started_at=self._clock.monotonic(),
             turn=Turn(has_turn=request.has_turn),
             trouble=self._planner.trouble(request),
             chain=chain,
+            security=self._security.for_domain(request),
         )
         try:
             with self._fuses.of(attempt.fuse):
@@ -185,12 +165,13 @@ class Relay:
         self._is_stopping = True
         self._pool.close_all()
         self._endings.wait(self._clock.farewell)
+        self._security.close()
 
     def _check_running(self) -> None:
         if self._is_stopping:
             raise Stopping
 
-    def _send(self, attempt: _Attempt) -> Sent:
+    def _send(self, attempt: Attempt) -> Sent:
         held = self._take(attempt)
         if held is not None:
             try:
@@ -204,10 +185,11 @@ class Relay:
         finally:
             permit.release()  # unless a session has taken it over
 
-    def _take(self, attempt: _Attempt) -> HeldSession | None:
+    def _take(self, attempt: Attempt) -> HeldSession | None:
         """Take a session that may go on with this request: the chain's, or idle."""
         idle = dict.fromkeys(self._sources.idle(attempt.request, attempt.use))
-        keys = [self._planner.key(attempt.request, source) for source in idle]
+        key_of = partial(self._planner.key, attempt.request, security=attempt.security)
+        keys = [key_of(source) for source in idle]
         kept = self._take_kept(attempt.chain, keys)
         if kept is not None and self._admit_again(attempt, kept):
             return kept
@@ -228,13 +210,16 @@ class Relay:
         self._give_back(kept)
         return None
 
-    def _admit_again(self, attempt: _Attempt, held: HeldSession) -> bool:
+    def _admit_again(self, attempt: Attempt, held: HeldSession) -> bool:
         """See whether a session may go on with this request; else it is idle again."""
         request, use = attempt.request, attempt.use
         # Only where DNS is not asked can the domain be another than before, and
         # there is no provider there: the session's own is the right one.
         use.places = held.places if held.places != NOWHERE else None
         try:
+            if not self._security.still_fits(request, attempt.security, held):
+                held.close()
+                return False
             self._sources.enter(request, held.source, use)
             demand = self._sources.demand(request, held.source, use)
             self._admission.admit(held.permit, demand, attempt.turn)
@@ -249,8 +234,9 @@ class Relay:
             self._pool.put_back(held.key, held)
         return may_go
 
-    def _send_anew(self, attempt: _Attempt, permit: Permit) -> Sent:
-        search = Search(self._clock.budget, self._clock.dialing)
+    def _send_anew(self, attempt: Attempt, permit: Permit) -> Sent:
+        budget = attempt.request.config.timeouts.attempt
+        search = Search(budget, self._clock.dialing)
         for target in self._find_targets(attempt):
             if search.is_over(self._clock.monotonic() - attempt.started_at):
                 break
@@ -268,7 +254,7 @@ class Relay:
             self._troubles.note(attempt.trouble, search.unreachable)
         raise search.result
 
-    def _find_targets(self, attempt: _Attempt) -> Iterator[Target]:
+    def _find_targets(self, attempt: Attempt) -> Iterator[Target]:
         request = attempt.request
         try:
             yield from self._targets.find_targets(request.zone, request.domain)
@@ -276,13 +262,22 @@ class Relay:
             self._troubles.note(attempt.trouble, failure, is_dns=True)
             raise
 
-    def _open(self, attempt: _Attempt, target: Target, permit: Permit) -> HeldSession:
+    def _open(self, attempt: Attempt, target: Target, permit: Permit) -> HeldSession:
         """Open a session, within the limits; it takes the permit over."""
         self._check_running()
-        request = attempt.request
+        request, security = attempt.request, attempt.security
+        policy, note = self._security.begin(request, security, target)
+        attempt.use.tls = TlsFacts(policy.by)
         source = self._choose(attempt, target, permit)
         session = self._connector.connect(
-            target, source, attempt.fuse, ignore_tls=request.zone.ignore_tls
+            target,
+            source,
+            attempt.fuse,
+            policy=policy,
+            note=note,
+            manner=manner_of(
+                request.zone, in_sandbox=self._targets.sandbox is not None
+            ),
         )
         places = self._sources.places(request, attempt.use)
         zone, provider = request.zone, places.provider
@@ -291,14 +286,13 @@ class Relay:
             permit.hand_over(),
             self._endings,
             is_outdated=lambda: request.config is not self._config.current,
-            key=self._planner.key(request, source),
-            source=source,
-            places=places,
+            key=self._planner.key(request, source, security),
+            way=Way(target, source, places, policy),
             cache=cache_of(request.config, zone, request.domain, provider=provider),
         )
 
     def _choose(
-        self, attempt: _Attempt, target: Target, permit: Permit
+        self, attempt: Attempt, target: Target, permit: Permit
     ) -> PoolAddress | None:
         """Choose our end, and get what it counts against."""
         request, use = attempt.request, attempt.use
@@ -309,10 +303,11 @@ class Relay:
             if self._sources.take_ration(request, use):
                 return source
 
-    def _transact(self, attempt: _Attempt, held: HeldSession) -> Sent:
+    def _transact(self, attempt: Attempt, held: HeldSession) -> Sent:
         self._renew_turn(attempt, held)
         request, session = attempt.request, held.session
         is_reused = session.uses > 0
+        attempt.use.tls = held.tls_facts
         transaction = Transaction(
             reverse_path=request.reverse_path,
             forward_path=request.recipient,
@@ -320,6 +315,7 @@ class Relay:
             is_8bit=request.needs_8bit,
             is_utf8=request.needs_utf8,
             wishes=request.wishes,
+            name=request.delivery_id,
         )
         try:
             self._troubles.clear(attempt.trouble)
@@ -327,6 +323,7 @@ class Relay:
             self._check_running()
             self._begin_rest(attempt)
             reply = session.transact(transaction, request.open_content, attempt.fuse)
+            talk = session.talk  # before it is somebody else's
         except Exception:
             # A refusal leaves the session as good as it was; what broke it shows.
             self._keep_or_give_back(attempt, held)
@@ -346,9 +343,10 @@ class Relay:
             is_reused=is_reused,
             duration=timedelta(seconds=self._clock.monotonic() - attempt.started_at),
             reasons=attempt.use.reasons(),
+            talk=talk,
         )
 
-    def _renew_turn(self, attempt: _Attempt, held: HeldSession) -> None:
+    def _renew_turn(self, attempt: Attempt, held: HeldSession) -> None:
         """Ask the rates again if it took long to get here: a grant is for its time."""
         turn = attempt.turn
         if not turn.paid or self._clock.monotonic() - turn.ready_at < STALE_S:
@@ -369,14 +367,14 @@ class Relay:
         if left_s > 0:
             self._clock.sleep(left_s)
 
-    def _begin_rest(self, attempt: _Attempt) -> None:
+    def _begin_rest(self, attempt: Attempt) -> None:
         """From one message to the next on a connection: see ``Chain.rests_until``."""
         rate = attempt.request.zone.connection_throttling
         if attempt.chain is not None and rate is not None:
             rest_s = rate.interval.total_seconds()
             attempt.chain.rests_until = self._clock.monotonic() + rest_s
 
-    def _keep_or_give_back(self, attempt: _Attempt, held: HeldSession) -> None:
+    def _keep_or_give_back(self, attempt: Attempt, held: HeldSession) -> None:
         chain = attempt.chain
         rests = attempt.request.zone.connection_throttling is not None
         may_stay = not self._is_stopping and held.is_usable

@@ -122,6 +122,7 @@ class Sent:
         tls: Version of TLS, such as ``"TLSv1.3"``; empty in clear.
         is_reused: The session had carried other messages before.
         reasons: What decided the attempt.
+        talk: What was said in the transaction; in the session, if it was the first.
     """
 
     reply: Reply
@@ -134,3 +135,4 @@ class Sent:
     is_reused: bool
     duration: timedelta
     reasons: Reasons = NO_REASONS
+    talk: object = ""

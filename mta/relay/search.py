@@ -1,10 +1,12 @@
 """One host after another: what has failed so far, and what follows from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from mta.errors import AttemptFailed, TransientFailure
 from mta.relay.failures import NoConnection, NotFromHere
+from mta.relay.transcript import Talks
 from mta.reply import make_reply
 
 _NO_TIME = make_reply(450, "4.4.7", "Network error: no host answered in time")
@@ -37,6 +39,7 @@ class Search:
             AttemptFailed: This one, if another host would do no better.
         """
         if not failure.is_next_host_worth_trying:
+            failure.talk = _all_said([*self.failures, failure])
             raise failure
         self.failures.append(failure)
 
@@ -44,7 +47,9 @@ class Search:
     def result(self) -> AttemptFailed:
         """What the attempt has failed with: the best host's word counts."""
         if self.failures:
-            return self.failures[0]
+            first = self.failures[0]
+            first.talk = _all_said(self.failures)
+            return first
         return TransientFailure(_NO_TIME, category="network")
 
     @property
@@ -60,3 +65,8 @@ class Search:
         ]
         is_unreachable = all(isinstance(failure, NoConnection) for failure in dialed)
         return dialed[0] if dialed and is_unreachable else None
+
+
+def _all_said(failures: Sequence[AttemptFailed]) -> object:
+    talks = [failure.talk for failure in failures]
+    return talks[0] if len(talks) == 1 else Talks(talks)

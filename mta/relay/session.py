@@ -6,43 +6,40 @@ host. A session that has seen anything but whole, awaited replies is not used
 again.
 
 RFC 5321 §4.2.1 (4yz, 5yz), §4.3.2 (sequences), §4.5.3.2 (timeouts); RFC 1047
-(the gap after the final dot); RFC 2920 (PIPELINING); RFC 3207 (STARTTLS), used
-whenever it is offered and without verification, as encryption with anybody beats
-none (RFC 7435).
+(the gap after the final dot); RFC 2920 (PIPELINING); RFC 3207 (STARTTLS): how far it
+is demanded, and of whom, a ``Guard`` says.
 """
 
-import contextlib
-import re
 import socket
-import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
+from mta.policy.tls import NO_REQUIRETLS, Check
+from mta.relay.carry import CONTENT_STAGE, Carrier
 from mta.relay.dialogue import Dialogue
 from mta.relay.failures import (
     StaleSession,
-    TlsFailed,
-    as_transient,
     describe_break,
     describe_doubt,
+    no_tls,
+    tls_failed,
 )
 from mta.relay.fuse import Fuse
+from mta.relay.guard import Guard
+from mta.relay.login import log_in
 from mta.relay.request import Hop, OpenContent
-from mta.relay.wire import WRITE_BYTES, Cut, TimedOut, Timeouts, TlsError, Wire
+from mta.relay.transcript import Talk
+from mta.relay.wire import Cut, TimedOut, Timeouts, TlsError, Wire
 from mta.reply import Reply, make_reply
-from mta.smtp.client import Block, DotStuffer, ProtocolError, Transaction, Verb
+from mta.smtp.client import ProtocolError, Transaction, Verb
+from mta.smtp.login_client import Credentials
 
 _NO_8BIT = make_reply(554, "5.6.3", "The next hop does not take 8-bit content")
-_NO_REQUIRETLS = make_reply(
-    550, "5.7.30", "REQUIRETLS: no next hop with TLS that can be trusted"
-)
 _NO_UTF8 = make_reply(553, "5.6.7", "The next hop does not take UTF-8 addresses")
 _TOO_BIG = make_reply(552, "5.3.4", "The message is larger than the next hop allows")
 
 _TLS_STAGE = "TLS handshake"
-_CONTENT_STAGE = "content"
-_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})+")
 
 _Broken = Cut | TimedOut | ProtocolError
 
@@ -51,7 +48,7 @@ class Session:
     """One SMTP session over a connected socket; owns the socket.
 
     Attributes:
-        uses: Transactions begun.
+        verified: By what the peer is known to be the one it should be.
     """
 
     def __init__(
@@ -60,21 +57,31 @@ class Session:
         hop: Hop,
         *,
         timeouts: Timeouts,
+        is_lmtp: bool = False,
+        is_tls_first: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.uses = 0
+        self.verified = Check.NO
+        self._is_lmtp = is_lmtp
+        self._is_tls_first = is_tls_first
         self._timeouts = timeouts
-        self._patience = {
-            Verb.RSET: timeouts.reset,
-            Verb.MAIL: timeouts.mail,
-            Verb.RCPT: timeouts.rcpt,
-            Verb.DATA: timeouts.data,
-        }
         self._wire = Wire(sock, monotonic=monotonic)
         self._talk = Dialogue(self._wire, hop, monotonic=monotonic)
         self._client = self._talk.client
-        self._is_in_content = False
-        self._is_mail_accepted = False
+        self._carrier = Carrier(self._talk, timeouts)
+        self._talk.transcript.note(
+            f"connected to {hop.host}[{hop.address}] from {hop.source or 'anywhere'}"
+        )
+
+    @property
+    def uses(self) -> int:
+        """Transactions begun."""
+        return self._carrier.uses
+
+    @property
+    def talk(self) -> Talk:
+        """What was said in the last transaction; before the first one, so far."""
+        return self._talk.transcript.snapshot()
 
     @property
     def hop(self) -> Hop:
@@ -94,31 +101,47 @@ class Session:
     @property
     def is_usable(self) -> bool:
         """Another transaction may follow on this session."""
-        return self._talk.is_in_step and not self._is_in_content
+        return self._talk.is_in_step and not self._carrier.is_in_content
 
     def __repr__(self) -> str:
         state = "usable" if self.is_usable else f"unusable at {self._talk.stage}"
         peer = f"{self.hop.host}[{self.hop.address}]"
         return f"<Session {peer} {self.tls or 'clear'} {self.uses} {state}>"
 
-    def open(self, tls: ssl.SSLContext | None) -> None:
+    def open(self, tls: Guard | None) -> None:
         """Hear the greeting, say EHLO, and start TLS if both sides can.
 
         Args:
             tls: None to stay in clear whatever is offered.
 
         Raises:
-            TlsFailed: the handshake failed; the session is over.
-            AttemptFailed: the peer refused us, broke off, or broke the rules.
+            TlsFailed: the handshake failed, or the peer is not who it should be; the
+                session is over.
+            AttemptFailed: the peer refused us, broke off, or broke the rules; or it
+                does not do the TLS that is required.
         """
         try:
+            if tls is not None and self._is_tls_first:
+                self._shake_hands(tls)
             greeting = self._talk.hear(self._timeouts.greeting)
             if greeting.code != 220:
                 # Too busy here may not be too busy there; a 5yz is for all of us.
                 raise self._talk.refusal(greeting, is_next_host_worth_trying=True)
             self._hello()
-            if tls is not None and "STARTTLS" in self._client.extensions:
+            if tls is not None and not self._is_tls_first:
                 self._start_tls(tls)
+        except (Cut, TimedOut, ProtocolError) as error:
+            raise self._broken(error) from error
+
+    def log_in(self, credentials: Credentials) -> None:
+        """Log in; the session must be one that nobody can listen to.
+
+        Raises:
+            LoginRefused: See there.
+            AttemptFailed: The peer broke off, or broke the rules.
+        """
+        try:
+            log_in(self._talk, credentials, self._timeouts)
         except (Cut, TimedOut, ProtocolError) as error:
             raise self._broken(error) from error
 
@@ -138,18 +161,18 @@ class Session:
                 lacks an extension that the message cannot do without.
             Stopping: the fuse was blown before.
         """
+        if self.uses:
+            self._begin_again()
         self._check_extensions(transaction)
         try:
-            blocks = self._client.begin(transaction, reset=self.uses > 0)
+            blocks = self._carrier.plan(transaction)
         except ValueError as error:
             reply = make_reply(553, "5.1.3", f"Bad address: {error}")
             raise self._talk.failure(PermanentFailure, reply, "message") from error
         fuse.arm(self._wire.sock)
-        self.uses += 1
-        self._is_mail_accepted = False
         self._talk.limit(self._timeouts.transaction)
         try:
-            return self._carry(blocks, open_content, fuse)
+            return self._carrier.carry(transaction, blocks, open_content, fuse)
         except (Cut, TimedOut, ProtocolError) as error:
             raise self._broken(error) from error
         except AttemptFailed:
@@ -160,6 +183,32 @@ class Session:
             raise
         finally:
             fuse.disarm()
+
+    def rehearse(self, transaction: Transaction) -> Reply:
+        """Say MAIL and RCPT, and take them back; no content is sent.
+
+        Returns:
+            The reply to RCPT, which is positive.
+
+        Raises:
+            AttemptFailed: The peer refused, broke off, or broke the rules.
+        """
+        self._check_extensions(transaction)
+        try:
+            blocks = self._client.begin(transaction, reset=False, by_data=False)
+            return self._carrier.rehearse(blocks)
+        except ValueError as error:
+            reply = make_reply(553, "5.1.3", f"Bad address: {error}")
+            raise self._talk.failure(PermanentFailure, reply, "message") from error
+        except (Cut, TimedOut, ProtocolError) as error:
+            raise self._broken(error) from error
+
+    def _begin_again(self) -> None:
+        """Forget what was said before: this transaction begins here."""
+        hop, transcript = self.hop, self._talk.transcript
+        transcript.begin()
+        used = f"{self.uses} messages before, {self.tls or 'in clear'}"
+        transcript.note(f"on a session with {hop.host}[{hop.address}]: {used}")
 
     def is_quiet(self) -> bool:
         """Tell whether an idle session still stands, as far as can be seen."""
@@ -193,42 +242,51 @@ class Session:
 
     def _hello(self) -> None:
         hello, name = self._timeouts.hello, self.hop.ehlo_name
-        reply = self._talk.ask(Verb.EHLO, self._client.ehlo(name), hello)
-        if reply.is_permanent:
+        if self._is_lmtp:
+            reply = self._talk.ask(Verb.LHLO, self._client.lhlo(name), hello)
+        else:
+            reply = self._talk.ask(Verb.EHLO, self._client.ehlo(name), hello)
+        if reply.is_permanent and not self._is_lmtp:
             # RFC 5321 §3.2: a server from before extensions.
             reply = self._talk.ask(Verb.HELO, self._client.helo(name), hello)
         if reply.code != 250:
             raise self._talk.refusal(reply, is_next_host_worth_trying=True)
 
-    def _start_tls(self, context: ssl.SSLContext) -> None:
+    def _start_tls(self, guard: Guard) -> None:
+        if "STARTTLS" not in self._client.extensions:
+            if guard.is_required:
+                raise no_tls(self._talk.failure, "STARTTLS is not offered")
+            return
         command = self._client.starttls()
         reply = self._talk.ask(Verb.STARTTLS, command, self._timeouts.hello)
         if reply.code != 220:
-            # RFC 3207 §4: 454, not now. Encryption is a wish, so go on in clear.
+            # RFC 3207 §4: 454, not now.
             if reply.code == 421 or reply.is_intermediate:
                 raise self._talk.refusal(reply, is_next_host_worth_trying=True)
-            return
+            if guard.is_required:
+                raise no_tls(self._talk.failure, f"STARTTLS was refused: {reply}")
+            return  # a wish only, so go on in clear
+        self._shake_hands(guard)
+        self._hello()
+
+    def _shake_hands(self, guard: Guard) -> None:
         self._talk.stage = _TLS_STAGE
-        name = self.hop.host if _HOST_NAME.fullmatch(self.hop.host) else None
+        deadline = self._talk.deadline(self._timeouts.tls)
         try:
-            self._wire.start_tls(context, name, self._talk.deadline(self._timeouts.tls))
+            self._wire.start_tls(guard.context, guard.server_name, deadline)
+            guard.inspect(self._wire.peer_chain())
         except (TlsError, Cut, TimedOut) as error:
             self._talk.is_broken = True
-            text = f"TLS handshake failed: {str(error) or 'timed out'}"
-            raise self._talk.failure(
-                TlsFailed,
-                make_reply(454, "4.7.5", text),
-                "network",
-                is_next_host_worth_trying=True,
-            ) from error
-        self._hello()
+            raise tls_failed(self._talk.failure, error, guard) from error
+        self.verified = guard.check
+        self._talk.transcript.note(f"{self.tls} {self.cipher}, checked: {guard.check}")
 
     def _check_extensions(self, transaction: Transaction) -> None:
         offered = self._client.extensions
         lacking = None
-        # Nobody vouches for the next hop's name yet: no session is good enough.
-        if transaction.wishes.require_tls:
-            lacking = _NO_REQUIRETLS  # RFC 8689 §4.2.1
+        is_trusted = self.verified is not Check.NO and "REQUIRETLS" in offered
+        if transaction.wishes.require_tls and not is_trusted:
+            lacking = NO_REQUIRETLS  # RFC 8689 §4.2.1
         elif transaction.needs_utf8 and "SMTPUTF8" not in offered:
             lacking = _NO_UTF8  # RFC 6531 §3.2
         elif transaction.is_8bit and "8BITMIME" not in offered:
@@ -236,104 +294,13 @@ class Session:
         elif self._client.max_size and transaction.size > self._client.max_size:
             lacking = _TOO_BIG  # RFC 1870 §4: known before it is sent
         if lacking is not None:
-            raise self._talk.failure(PermanentFailure, lacking, "message")
-
-    def _carry(
-        self, blocks: Sequence[Block], open_content: OpenContent, fuse: Fuse
-    ) -> Reply:
-        self._begin(blocks)
-        self._send_content(open_content, fuse)
-        reply = self._talk.hear(self._timeouts.final)
-        if not reply.is_positive:
-            raise self._talk.refusal(reply)
-        return reply
-
-    def _begin(self, blocks: Sequence[Block]) -> None:
-        """Send MAIL, RCPT and DATA; return when the peer waits for content."""
-        replies: dict[Verb, Reply] = {}
-        for block in blocks:
-            self._talk.send(self._client.send(block), self._timeouts.mail)
-            for verb in block.verbs:
-                self._talk.stage = verb
-                reply = replies[verb] = self._talk.hear(self._patience[verb])
-                if reply.code == 421:
-                    raise self._refused_at(verb, reply)
-                if verb is Verb.MAIL:
-                    self._is_mail_accepted = reply.is_positive
-            self._require_all(replies)
-
-    def _require_all(self, replies: dict[Verb, Reply]) -> None:
-        """Fail with the first refusal, once a group's replies are in."""
-        refused = [
-            (verb, reply)
-            for verb, reply in replies.items()
-            if not (reply.code == 354 if verb is Verb.DATA else reply.is_positive)
-        ]
-        if not refused:
-            return
-        if Verb.DATA in replies and replies[Verb.DATA].is_intermediate:
-            self._decline(replies)
-        raise self._refused_at(*refused[0])
-
-    def _decline(self, replies: dict[Verb, Reply]) -> None:
-        """Get out of DATA that a pipelined group has led us into."""
-        if not replies[Verb.RCPT].is_permanent and not replies[Verb.RCPT].is_transient:
-            # An empty message might reach the recipient: rather hang up.
-            self._talk.is_broken = True
-            return
-        # RFC 2920 §3.1: nobody will get it, and the peer says so.
-        dot = self._client.send(Block(b".\r\n", (Verb.DOT,)))
-        self._talk.send(dot, self._timeouts.block)
-        self._talk.hear(self._timeouts.final)
-
-    def _send_content(self, open_content: OpenContent, fuse: Fuse) -> None:
-        self._talk.stage = _CONTENT_STAGE
-        self._is_in_content = True
-        stuffer = DotStuffer()
-        pending: list[bytes] = []
-        pending_bytes = 0
-        chunks = open_content(self.hop)
-        try:
-            for chunk in chunks:
-                pending.append(chunk)
-                pending_bytes += len(chunk)
-                if pending_bytes >= WRITE_BYTES:
-                    self._send_block(stuffer.feed(b"".join(pending)))
-                    pending, pending_bytes = [], 0
-        finally:
-            if close := getattr(chunks, "close", None):
-                close()
-        fuse.commit()
-        # The dot leaves with what is left over: nothing of a small message is on
-        # its way before all of it has been read.
-        self._send_block(stuffer.feed(b"".join(pending)) + stuffer.close())
-        self._client.send(Block(b"", (Verb.DOT,)))
-        self._talk.stage = Verb.DOT
-        self._is_in_content = False
-
-    def _send_block(self, data: bytes) -> None:
-        try:
-            for start in range(0, len(data), WRITE_BYTES):
-                block = data[start : start + WRITE_BYTES]
-                self._talk.send(block, self._timeouts.block)
-        except Cut:
-            self._hear_last_words()
-            raise
-
-    def _hear_last_words(self) -> None:
-        """Prefer the peer's reason for hanging up in mid-content, if it gave one."""
-        with contextlib.suppress(Cut, TimedOut, ProtocolError):
-            self._client.send(Block(b"", (Verb.DOT,)))
-            reply = self._talk.hear(self._timeouts.last_words)
-            self._talk.is_broken = True
-            raise self._talk.refusal(reply)
-
-    def _refused_at(self, verb: Verb, reply: Reply) -> AttemptFailed:
-        is_early = verb is Verb.RSET or (verb is Verb.MAIL and reply.code == 421)
-        if self.uses > 1 and is_early:
-            self._talk.is_broken = True
-            return self._talk.failure(StaleSession, as_transient(reply), "smtp")
-        return self._talk.refusal(reply)
+            raise self._talk.failure(
+                PermanentFailure,
+                lacking,
+                "message",
+                # RFC 8689 §4.2.1: all hosts of the domain are asked.
+                is_next_host_worth_trying=lacking is NO_REQUIRETLS,
+            )
 
     def _broken(self, error: _Broken) -> TransientFailure:
         """End a session that was cut, fell silent, or made no sense."""
@@ -342,7 +309,7 @@ class Session:
         reply, category = describe_break(error, stage)
         # A dot that got out only in part is none: its block was not sent.
         is_in_doubt = stage == Verb.DOT
-        is_stale = self.uses > 1 and not self._is_mail_accepted
+        is_stale = self.uses > 1 and not self._carrier.is_mail_accepted
         return self._talk.failure(
             StaleSession
             if is_stale and self._is_stale_after(error)
@@ -350,7 +317,7 @@ class Session:
             describe_doubt(reply) if is_in_doubt else reply,
             category,
             # Once content is on its way, another host might deliver it again.
-            is_next_host_worth_trying=stage not in (_CONTENT_STAGE, Verb.DOT),
+            is_next_host_worth_trying=stage not in (CONTENT_STAGE, Verb.DOT),
             is_in_doubt=is_in_doubt,
         )
 

@@ -19,7 +19,7 @@ from mta.errors import AttemptFailed, RateReached, TransientFailure
 from mta.policy.limits import NO_DEMAND, Demand, demand_of, limit_key
 from mta.policy.measures import Measure, limits_of, resting, site_of, suspension
 from mta.policy.source import SourceChoice, choose_source
-from mta.reasons import MAX_LIMITS, Reasons, group_by_cause
+from mta.reasons import MAX_LIMITS, NO_TLS_FACTS, Reasons, TlsFacts, group_by_cause
 from mta.relay.hosts import Target
 from mta.relay.plan import FindsTargets
 from mta.relay.rations import Rations, Taken, UsedUp
@@ -62,6 +62,7 @@ class Use:
         source: The address it was last sent from.
         places: Provider and site of its domain, once they are known.
         demand: What it last counted against.
+        tls: What it came to, so far.
     """
 
     passed: dict[IPAddress, str] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Use:
     source: PoolAddress | None = None
     places: Places | None = None
     demand: Demand = NO_DEMAND
+    tls: TlsFacts = NO_TLS_FACTS
 
     @property
     def choice(self) -> SourceChoice | None:
@@ -89,6 +91,7 @@ class Use:
             is_last_resort=self.is_last_resort,
             passed_over=group_by_cause((str(e.address), cause) for e, cause in passed),
             limits=self.demand.limits()[:MAX_LIMITS],
+            tls=self.tls,
         )
 
 
@@ -287,7 +290,8 @@ class Sources:
             return NOWHERE
         hosts = self.targets.find_hosts(zone, domain)
         provider = request.config.provider_of(hosts)
-        return Places(provider, site_of(hosts or (zone.host or domain,)))
+        hop = zone.next_hop
+        return Places(provider, site_of(hosts or (hop.host if hop else domain,)))
 
     def _is_bound(self, zone: Zone) -> bool:
         """The zone's mail leaves from its pool; in the sandbox it goes nowhere."""

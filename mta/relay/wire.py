@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mta.policy.tls_results import TlsResult, result_of
+
 READ_BYTES = 8192  # replies are small; a flood costs no more than this at a time
 WRITE_BYTES = 64 * 1024
 
@@ -61,7 +63,22 @@ class TimedOut(Exception):
 
 
 class TlsError(Exception):
-    """The handshake failed."""
+    """The handshake failed, or the peer is not who it should be.
+
+    Attributes:
+        result: The word that reports have for it.
+    """
+
+    def __init__(
+        self, text: str, result: TlsResult = TlsResult.VALIDATION_FAILURE
+    ) -> None:
+        self.result = result
+        super().__init__(text)
+
+    @property
+    def is_untrusted(self) -> bool:
+        """TLS itself works; it is about the peer's certificate."""
+        return self.result is not TlsResult.VALIDATION_FAILURE
 
 
 class Wire:
@@ -127,6 +144,33 @@ class Wire:
                 raise Cut("closed by the peer")
             return data
 
+    def receive_now(self) -> bytes:
+        """Return what has come without waiting for more; perhaps nothing.
+
+        Raises:
+            Cut: see ``send``.
+        """
+        data = b""
+        try:
+            self.sock.setblocking(False)
+            data = self.sock.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            raise Cut(_reason(error)) from error
+        else:
+            if not data:
+                raise Cut("closed by the peer")
+        if self._tls is None:
+            return data
+        self._incoming.write(data)
+        try:
+            return self._tls.read(READ_BYTES)
+        except ssl.SSLWantReadError:
+            return b""  # of TLS itself, such as a ticket
+        except ssl.SSLError as error:
+            raise Cut(_reason(error)) from error
+
     def start_tls(
         self, context: ssl.SSLContext, server_name: str | None, deadline: float
     ) -> None:
@@ -148,12 +192,16 @@ class Wire:
             except ssl.SSLError as error:
                 with contextlib.suppress(Cut, TimedOut):
                     self._flush(deadline)  # the alert that tells the peer why
-                raise TlsError(_reason(error)) from error
+                raise _tls_error(error) from error
         self._flush(deadline)
         self._tls = tls
         self.tls = tls.version() or ""
         cipher = tls.cipher()
         self.cipher = cipher[0] if cipher else ""
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The peer's certificates in DER, its own first; empty in clear."""
+        return peer_chain(self._tls) if self._tls is not None else ()
 
     def is_quiet(self) -> bool:
         """Tell whether an idle connection is open and silent, as far as we see.
@@ -225,6 +273,32 @@ class Wire:
             self.sock.settimeout(left)
         except OSError as error:
             raise Cut(_reason(error)) from error
+
+
+def peer_chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates that a peer has shown, in DER, verified or not.
+
+    Python has a public way to them from 3.13 on, and before that the one beneath it
+    (since 3.10), which is tried as if it might not be there: then the peer's own
+    certificate is all that is known, and DANE-TA fails, which defers.
+    """
+    if (ask := getattr(tls, "get_unverified_chain", None)) is not None:
+        return tuple(ask() or ())
+    try:
+        found = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+        return tuple(bytes(entry.public_bytes(_DER)) for entry in found or ())
+    except (AttributeError, TypeError):
+        own = tls.getpeercert(binary_form=True)
+        return (own,) if own else ()
+
+
+_DER = 2  # _ssl.ENCODING_DER; OpenSSL's X509_FILETYPE_ASN1
+
+
+def _tls_error(error: ssl.SSLError) -> TlsError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsError(error.verify_message[:200], result_of(error.verify_code))
+    return TlsError(_reason(error))
 
 
 def _reason(error: OSError) -> str:

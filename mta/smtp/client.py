@@ -49,11 +49,14 @@ class Verb(StrEnum):
     CONNECT = "connect"
     EHLO = "EHLO"
     HELO = "HELO"
+    LHLO = "LHLO"
+    AUTH = "AUTH"
     STARTTLS = "STARTTLS"
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
     DOT = "end of DATA"
+    BDAT = "BDAT"
     RSET = "RSET"
 
 
@@ -67,6 +70,7 @@ class Transaction:
         is_8bit: The content has octets above 127.
         is_utf8: A header field needs RFC 6531.
         wishes: Passed on to a server that knows them.
+        name: What we call the delivery; for who asks for more than an envelope.
     """
 
     reverse_path: str
@@ -75,6 +79,7 @@ class Transaction:
     is_8bit: bool = False
     is_utf8: bool = False
     wishes: Wishes = NO_WISHES
+    name: str = ""
 
     @property
     def needs_utf8(self) -> bool:
@@ -120,7 +125,8 @@ class ReplyReader:
         while self._unread:
             line = self._unread.popleft().removesuffix(b"\r")
             self._add(line)
-            if line[3:4] != b"-":
+            # What begins with no code is not gone on with, as "SSH-2.0" is not.
+            if line[3:4] != b"-" or not line[:3].isdigit():
                 yield self._complete()
         if len(self._rest) > MAX_LINE_BYTES:
             raise ProtocolError("a reply line is too long")
@@ -212,7 +218,7 @@ class ClientSession:
         if not self._awaited:
             raise ProtocolError(f"a reply too many: {str(reply)[:80]}")
         verb = self._awaited.popleft()
-        if verb is Verb.EHLO and reply.code == 250:
+        if verb in (Verb.EHLO, Verb.LHLO) and reply.code == 250:
             self.extensions = parse_ehlo_reply(reply)
         elif verb is Verb.STARTTLS and reply.code == 220:
             # RFC 3207 §4.2: what came in clear is forgotten, and what came with
@@ -231,17 +237,28 @@ class ClientSession:
         self.extensions = {}
         return self._command(Verb.HELO, f"HELO {_word(name)}")
 
+    def lhlo(self, name: str) -> bytes:
+        """Say hello to a server of LMTP (RFC 2033 §4.1)."""
+        return self._command(Verb.LHLO, f"LHLO {_word(name)}")
+
+    def auth(self, line: bytes) -> bytes:
+        """Say a line of a login: AUTH itself, or a response in base64."""
+        return self.send(Block(line + b"\r\n", (Verb.AUTH,)))
+
     def starttls(self) -> bytes:
         """Ask for TLS; the handshake follows a 220."""
         return self._command(Verb.STARTTLS, "STARTTLS")
 
-    def begin(self, transaction: Transaction, *, reset: bool) -> tuple[Block, ...]:
-        """Write the commands up to DATA, in the blocks they may be sent in.
+    def begin(
+        self, transaction: Transaction, *, reset: bool, by_data: bool = True
+    ) -> tuple[Block, ...]:
+        """Write the commands before the content, in the blocks they may be sent in.
 
         Give each block to ``send`` once the one before it is answered in full.
 
         Args:
             reset: Clear first what an earlier transaction may have left behind.
+            by_data: The last one is DATA; else the content comes by ``bdat``.
 
         Raises:
             ValueError: an address that cannot be said on the wire.
@@ -249,8 +266,9 @@ class ClientSession:
         commands = [
             (Verb.MAIL, self._mail(transaction)),
             (Verb.RCPT, self._rcpt(transaction)),
-            (Verb.DATA, "DATA"),
         ]
+        if by_data:
+            commands.append((Verb.DATA, "DATA"))
         if reset:
             commands.insert(0, (Verb.RSET, "RSET"))
         blocks = tuple(Block(self._encode(text), (verb,)) for verb, text in commands)
@@ -259,6 +277,10 @@ class ClientSession:
         # RFC 2920 §3.1: of these only DATA must be the last of its group.
         octets = b"".join(block.octets for block in blocks)
         return (Block(octets, tuple(verb for verb, _ in commands)),)
+
+    def bdat(self, count: int, *, is_last: bool) -> bytes:
+        """Announce a piece of content (RFC 3030 §2), which is to follow at once."""
+        return self._command(Verb.BDAT, f"BDAT {count}{' LAST' if is_last else ''}")
 
     def send(self, block: Block) -> bytes:
         """Note that the block goes out, and return its octets."""

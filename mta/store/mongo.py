@@ -42,6 +42,10 @@ VITALS = "vitals"
 MEASURES = "measures"
 REFUSALS = "refusals"
 WARMUP = "warmup"
+STS_POLICIES = "sts_policies"
+TLS_RESULTS = "tls_results"
+DKIM_KEYS = "dkim_keys"
+TRANSCRIPTS = "transcripts"
 SPOOL_BUCKET = "mail"
 INBOX_BUCKET = "inbox"
 
@@ -125,8 +129,16 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
         name: (
             IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
         )
-        for name in (USAGE, MEASURES, REFUSALS, WARMUP)
+        for name in (USAGE, MEASURES, REFUSALS, WARMUP, TRANSCRIPTS, TLS_RESULTS)
     },
+    DKIM_KEYS: (
+        IndexModel([("domain", ASCENDING), ("created_at", ASCENDING)], name="domain"),
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+    ),
+    STS_POLICIES: (
+        IndexModel([("expires_at", ASCENDING)], name="ttl", expireAfterSeconds=0),
+        IndexModel([("refresh_at", ASCENDING)], name="refresh"),
+    ),
     # The GridFS specification wants (files_id, n); the TTLs are the backstop that
     # collects what a crash between body and message left.
     f"{SPOOL_BUCKET}.chunks": (

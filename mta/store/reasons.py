@@ -4,12 +4,20 @@
 
     why: {provider: "google", site: "...", source: "192.0.2.1", last: true,
           passed: ["192.0.2.2 192.0.2.3|its ration is used up"],
-          limits: ["5 600/m domain:bulk:a.test", "20 - zone:bulk"]}
+          limits: ["5 600/m domain:bulk:a.test", "20 - zone:bulk"],
+          tls: "dane|TLSv1.3|TLS_AES_256_GCM_SHA384|dane"}
 """
 
 from typing import Any
 
-from mta.reasons import NO_REASONS, Limit, PassedOver, Reasons
+from mta.reasons import (
+    NO_REASONS,
+    NO_TLS_FACTS,
+    Limit,
+    PassedOver,
+    Reasons,
+    TlsFacts,
+)
 from mta.store.mongo import Document
 
 _NONE = "-"
@@ -27,6 +35,7 @@ def reasons_document(reasons: Reasons) -> Document:
             f"{_NONE if allowed is None else allowed} {rate or _NONE} {key}"
             for key, allowed, rate in reasons.limits
         ],
+        "tls": "|".join(reasons.tls) if any(reasons.tls) else "",
     }
     return {name: value for name, value in said.items() if value}
 
@@ -41,12 +50,17 @@ def to_reasons(document: Document | None) -> Reasons:
         is_last_resort=document.get("last", False),
         passed_over=tuple(map(_to_passed_over, document.get("passed", ()))),
         limits=tuple(map(_to_limit, document.get("limits", ()))),
+        tls=_to_tls(document.get("tls", "")),
     )
 
 
 def _to_passed_over(text: str) -> PassedOver:
     addresses, _, cause = text.partition("|")
     return PassedOver(cause, tuple(addresses.split()))
+
+
+def _to_tls(text: str) -> TlsFacts:
+    return TlsFacts(*text.split("|", 3)) if text else NO_TLS_FACTS
 
 
 def _to_limit(text: str) -> Limit:

@@ -12,7 +12,7 @@ again.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
@@ -20,10 +20,11 @@ from typing import Protocol
 
 from mta.config.live import Live
 from mta.config.zones import Config, Zone
-from mta.delivery import Delivery, Outcome, Wishes
+from mta.delivery import Delivery, Outcome
 from mta.errors import (
     AttemptFailed,
     ContentMissing,
+    KeyUnusable,
     MessageGone,
     Postponed,
     RateReached,
@@ -32,18 +33,17 @@ from mta.errors import (
     StoreUnavailable,
     TransientFailure,
 )
-from mta.mail.trace import format_received
 from mta.observe import metrics
 from mta.policy.limits import Slot, limit_key
-from mta.relay.request import Chain, Hop, RelayRequest, Sent
+from mta.relay.request import Chain, RelayRequest, Sent
 from mta.reply import make_reply
 from mta.store.deliveries import ETA_LEAD, RING_GRACE, Deliveries
-from mta.store.documents import StoredMessage
 from mta.store.parking import SAFETY_NET
 from mta.worker.handover import HandOver
 from mta.worker.leases import Leases
-from mta.worker.library import Library
 from mta.worker.outcome import Judge, count_and_log
+from mta.worker.request import Dot, LeaseLost, Requests
+from mta.worker.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,9 @@ STORE_PAUSE = timedelta(seconds=10)
 CHAIN_FOR_S = 1.0
 CHAIN_AT_MOST_S = 20.0
 
-SOFTWARE = "celery-mta"
-
 _OUR_FAULT = make_reply(451, "4.3.0", "Internal error")
-
-
-class LeaseLost(Exception):
-    """Another worker may own the delivery now; nothing more may be sent."""
+# RFC 3463 §3.8: X.7.5, for want of a key.
+_NO_SIGNATURE = make_reply(451, "4.7.5", "The message cannot be signed now")
 
 
 class Relay(Protocol):
@@ -80,12 +76,6 @@ class Shaper(Protocol):
     def note(
         self, claimed: Delivery, config: Config, failure: AttemptFailed
     ) -> None: ...
-
-
-class _Dot:
-    """Whether the final dot of one attempt was announced."""
-
-    is_marked = False
 
 
 class Counts:
@@ -118,11 +108,12 @@ class Attempts:
 
     deliveries: Deliveries
     judge: Live[Judge]
-    library: Library
+    requests: Requests
     leases: Leases
     relay: Relay
     shaper: Shaper
     handover: HandOver
+    witness: Witness
     owner: str
     now: Callable[[], datetime]
     spread: Callable[[], float]
@@ -253,15 +244,17 @@ class Attempts:
             MessageGone: There is nothing to send.
             Postponed: Nothing was tried, or MongoDB was away before the dot.
         """
-        dot = _Dot()
+        dot = Dot()
         try:
-            message = self.library.message(claimed.message_id)
-            request = self._request(claimed, config, zone, message, dot)
+            request = self.requests.make(claimed, config, zone, dot)
             return self.relay.send(request, chain)
         except (AttemptFailed, LeaseLost, MessageGone, Postponed):
             raise
         except StoreUnavailable as error:
             raise Postponed(str(error)) from error
+        except KeyUnusable as error:
+            log.error("not signed id=%s: %s", claimed.id, error)
+            raise TransientFailure(_NO_SIGNATURE, category="other") from error
         except ContentMissing as error:
             log.error("content missing id=%s error=%s", claimed.id, error)
             raise TransientFailure(_OUR_FAULT, category="store") from error
@@ -270,57 +263,6 @@ class Attempts:
             raise TransientFailure(
                 _OUR_FAULT, category="other", is_in_doubt=dot.is_marked
             ) from error
-
-    def _request(
-        self,
-        claimed: Delivery,
-        config: Config,
-        zone: Zone,
-        message: StoredMessage,
-        dot: "_Dot",
-    ) -> RelayRequest:
-        def content(hop: Hop) -> Iterator[bytes]:
-            yield format_received(
-                message.envelope,
-                by=hop.ehlo_name,
-                name=SOFTWARE,
-                delivery_id=claimed.id,
-                recipient=claimed.recipient,
-            )
-            yield message.header
-            if message.adds_to:
-                yield f"To: <{claimed.recipient}>\r\n".encode()
-            yield b"\r\n"
-            yield from self.library.body(message)
-            # The last moment at which not sending is still possible.
-            if self.leases.is_lost(claimed) or not self.deliveries.mark_dot(claimed):
-                raise LeaseLost
-            dot.is_marked = True
-            if claimed.doubts:
-                metrics.REPEATED_AFTER_DOUBT.labels(claimed.zone).inc()
-
-        return RelayRequest(
-            config=config,
-            zone=zone,
-            reverse_path=message.envelope.reverse_path,
-            recipient=claimed.recipient,
-            domain=claimed.domain,
-            delivery_id=claimed.id,
-            sender=message.pool_key(zone),
-            size=message.size,
-            needs_8bit=message.body.is_8bit,
-            needs_utf8=message.needs_utf8,
-            wishes=Wishes(
-                ret=message.envelope.ret,
-                envid=message.envelope.envid,
-                notice=claimed.notice,
-                require_tls=message.envelope.require_tls,
-            ),
-            # Transactional mail does not stand in line: the rate itself holds.
-            has_turn=claimed.has_turn or claimed.is_transactional,
-            tenant=claimed.tenant,
-            open_content=content,
-        )
 
     def _postpone(self, claimed: Delivery, postponed: Postponed) -> str:
         """Give the row back: to wait for a slot, for its turn, or for anybody.
@@ -374,6 +316,7 @@ class Attempts:
         )
         if is_ours:
             count_and_log(claimed, outcome)
+            self.witness.note(claimed, outcome)
 
     def _record(self, claimed: Delivery, write: Callable[[], bool]) -> bool:
         """Write what came of a claim, as soon as MongoDB takes it."""

@@ -70,6 +70,7 @@ class Judge:
             duration_ms=_milliseconds(now - started_at),
             reply=sent.reply,
             reasons=sent.reasons,
+            talk=sent.talk,
         )
 
     def failed(
@@ -98,6 +99,7 @@ class Judge:
             reply=failure.reply,
             is_doubtful=failure.is_in_doubt,
             reasons=failure.reasons,
+            talk=failure.talk,
         )
 
     def doubt(

@@ -11,7 +11,8 @@ tick, and each of these apart from the others, so that a fault in one leaves the
    no room, doorbells that were lost, and leases that ran out;
 3. parked rows whose word may have been lost (``Mender``);
 4. now and then: the maintenance worker is asked to delete bodies, the queue is
-   measured, and looked over for what stands still (``Watch``);
+   measured, and looked over for what stands still (``Watch``); what has to be done
+   for TLS is begun, in a thread of its own (``TlsChores``);
 5. rows that are missing because their message's acceptor died.
 """
 
@@ -38,6 +39,7 @@ from mta.store.messages import Messages
 from mta.store.vitals import QueueVitals
 from mta.worker.mender import Mender
 from mta.worker.ringer import Ringer
+from mta.worker.tls_chores import TlsChores
 from mta.worker.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ DOUBTS_EVERY_S = 5.0
 SWEEP_EVERY_S = 15.0
 MEASURE_EVERY_S = 15.0
 WATCH_EVERY_S = 15.0
+TLS_EVERY_S = 60.0
 EXPAND_AT_ONCE = 10
 GIVE_UP_AFTER = 3  # zones: then MongoDB is away, and each would wait for it
 # Counting a million rows takes a while: it may have this part of the time.
@@ -70,6 +73,7 @@ class Scheduler:
     Attributes:
         now: The clock; aware UTC.
         prepare: Creates indexes that are missing; called when the lead is taken.
+        chores: What is to be done for TLS; None: nothing is.
         vitals: Where the doors learn how much is waiting; None: nowhere.
     """
 
@@ -86,6 +90,7 @@ class Scheduler:
     now: Callable[[], datetime]
     prepare: Callable[[], None]
     vitals: QueueVitals | None = None
+    chores: TlsChores | None = None
     monotonic: Callable[[], float] = time.monotonic
     _is_leader: bool = field(default=False, init=False)
     _next: dict[str, float] = field(default_factory=dict, init=False)
@@ -138,6 +143,8 @@ class Scheduler:
         self._try("sweep", self.broker.request_sweep, SWEEP_EVERY_S)
         self._try("watch", partial(self.watch.look, now), WATCH_EVERY_S)
         self._try("measure", self._measure, MEASURE_EVERY_S)
+        if self.chores is not None:
+            self._try("tls", self.chores.start, TLS_EVERY_S)
         # Last: a message that cannot be expanded must not keep others from ringing.
         self._try("expand", partial(self._expand, now))
         return is_behind

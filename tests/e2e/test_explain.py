@@ -218,7 +218,9 @@ def check(
     assert (after["zone"], after["rule"]) == (route["zone"], route["rule"]), before
     assert without["route"] == route
     reasons = journey["reasons"]
-    assert attempt["reasons"] == reasons
+    assert {**attempt["reasons"], "tls": reasons["tls"]} == reasons
+    policies = {one["host"]: one["policy"] for one in journey["tls"]["hosts"]}
+    assert attempt["reasons"]["tls"]["policy"] == policies[attempt["host"]]
     limits = {(one["key"], one["what"], one["allowed"]) for one in journey["limits"]}
     assert limits == set(flat(attempt["reasons"]["limits"]))
     assert all(one["origin"] for one in journey["limits"])

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.peers.debian import libraries_of, unpack
 from tests.peers.mails import Mail
-from tests.peers.tools import find_program, miss, need_root, run
+from tests.peers.tools import need_root, run
 
 PACKAGES = ("exim4-daemon-light", "libnss-wrapper")
 USER = "Debian-exim"
@@ -108,7 +109,7 @@ class Exim:
         need_root()
         self._folder = folder
         folder.mkdir()
-        self._program = _unpack(folder)
+        self._program = unpack_exim(folder)
         self._config = folder / "exim.conf"
         (folder / "spool").mkdir()
         shutil.chown(folder / "spool", STAND_IN, STAND_IN)
@@ -156,31 +157,9 @@ class Exim:
         assert "250 OK id=" in said, said
 
 
-def _unpack(folder: Path) -> Path:
+def unpack_exim(folder: Path) -> Path:
     """Fetch and unpack; returns the program to call."""
-    apt, dpkg = find_program("apt-get", "apt"), find_program("dpkg", "dpkg")
-    for name in ("root", "cache/archives/partial", "lists/partial"):
-        (folder / name).mkdir(parents=True)
-    quiet = ("-y", "-qq", "--download-only", "--no-install-recommends", "--reinstall")
-    options = (
-        f"Dir::Cache={folder}/cache",
-        "Debug::NoLocking=1",
-        "APT::Sandbox::User=",
-    )
-    words = [word for option in options for word in ("-o", option)]
-    try:
-        run(apt, *words, *quiet, "install", *PACKAGES)
-    except AssertionError:
-        # The machine has no lists, or old ones: read them, but keep them ours.
-        words += ["-o", f"Dir::State::lists={folder}/lists"]
-        try:
-            run(apt, *words, "-qq", "update")
-            run(apt, *words, *quiet, "install", *PACKAGES)
-        except AssertionError as error:
-            miss(f"Exim cannot be fetched: {error}")
-    root = folder / "root"
-    for archive in (folder / "cache/archives").glob("*.deb"):
-        run(dpkg, "-x", archive, root)
+    root = unpack(folder, PACKAGES)
     program = root / "usr/sbin/exim4"
     # With set-uid it would not be told of our libraries.
     program.chmod(0o755)
@@ -188,10 +167,9 @@ def _unpack(folder: Path) -> Path:
     passwd = f"root:x:0:0::/:\n{USER}:x:{user.pw_uid}:{user.pw_gid}::/:\n"
     (folder / "passwd").write_text(passwd)
     (folder / "group").write_text(f"root:x:0:\n{USER}:x:{user.pw_gid}:\n")
-    libraries = {str(path.parent) for path in root.glob("**/*.so*")}
     wrapper = folder / "exim"
     wrapper.write_text(
-        WRAPPER.format(libraries=":".join(libraries), folder=folder, program=program)
+        WRAPPER.format(libraries=libraries_of(root), folder=folder, program=program)
     )
     wrapper.chmod(0o755)
     return wrapper

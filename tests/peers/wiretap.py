@@ -8,14 +8,14 @@ from typing import Self
 
 
 class Wiretap:
-    """Listens on loopback and passes everything on to ``port`` there.
+    """Listens on loopback and passes everything on to ``host``:``port``.
 
     Attributes:
         said: What clients said, in the order of their connections; each piece is
             what one read gave.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.said: list[list[bytes]] = []
         tap = self
 
@@ -23,7 +23,7 @@ class Wiretap:
             def handle(self) -> None:
                 pieces: list[bytes] = []
                 tap.said.append(pieces)
-                with socket.create_connection(("127.0.0.1", port), 30) as server:
+                with socket.create_connection((host, port), 30) as server:
                     server.settimeout(30)
                     self.request.settimeout(30)
                     back = threading.Thread(

@@ -13,12 +13,15 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+PAYLOAD_BYTES = 1232  # of a datagram
+
 
 class DnsServer:
     """Answers from ``records``: name → list of ``(type, text)``, changeable live.
 
     A name under ``servfail.test`` gets SERVFAIL, an unknown one NXDOMAIN. A name
-    beginning with ``*.`` answers for all names below it.
+    beginning with ``*.`` answers for all names below it. What does not fit a datagram
+    is to be fetched by TCP.
     """
 
     def __init__(self, records: Mapping[str, list[tuple[str, str]]]) -> None:
@@ -29,13 +32,15 @@ class DnsServer:
         class Udp(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 data, sock = self.request
-                sock.sendto(server.answer(data), self.client_address)
+                if (wire := server.answer(data)) is not None:
+                    sock.sendto(_fit(wire), self.client_address)
 
         class Tcp(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 (length,) = struct.unpack("!H", self.request.recv(2))
-                wire = server.answer(self.request.recv(length))
-                self.request.sendall(struct.pack("!H", len(wire)) + wire)
+                wire = server.answer_by_tcp(self.request.recv(length))
+                if wire is not None:
+                    self.request.sendall(struct.pack("!H", len(wire)) + wire)
 
         self._udp, self._tcp = _bind_both(Udp, Tcp)
         self.port: int = self._udp.server_address[1]
@@ -54,7 +59,11 @@ class DnsServer:
             server.shutdown()
             server.server_close()
 
-    def answer(self, wire: bytes) -> bytes:
+    def answer_by_tcp(self, wire: bytes) -> bytes | None:
+        return self.answer(wire)
+
+    def answer(self, wire: bytes) -> bytes | None:
+        """The answer to a question; None: there is none."""
         query = dns.message.from_wire(wire)
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
@@ -64,7 +73,7 @@ class DnsServer:
         response.flags |= dns.flags.AA
         if name.endswith("servfail.test"):
             response.set_rcode(dns.rcode.SERVFAIL)
-            return response.to_wire()
+            return response.to_wire(max_size=65535, want_shuffle=False)
         found = self._find(name)
         if found is None:
             response.set_rcode(dns.rcode.NXDOMAIN)
@@ -72,7 +81,7 @@ class DnsServer:
         if texts:
             rrset = dns.rrset.from_text(question.name, 60, "IN", rdtype, *texts)
             response.answer.append(rrset)
-        return response.to_wire()
+        return response.to_wire(max_size=65535, want_shuffle=False)
 
     def _find(self, name: str) -> list[tuple[str, str]] | None:
         if name in self.records:
@@ -83,6 +92,15 @@ class DnsServer:
                 return self.records[f"*.{parent}"]
             parent = parent.partition(".")[2]
         return None
+
+
+def _fit(wire: bytes) -> bytes:
+    if len(wire) <= PAYLOAD_BYTES:
+        return wire
+    truncated = dns.message.from_wire(wire)
+    truncated.flags |= dns.flags.TC
+    truncated.answer.clear()
+    return truncated.to_wire()
 
 
 def _bind_both(

@@ -14,6 +14,10 @@ from aiosmtpd.controller import Controller
 class Sink:
     """Listens on ``host``:``port``.
 
+    Args:
+        controller: What listens; that of LMTP, for example.
+        options: More of what it is told.
+
     Attributes:
         refuse: Asked for each recipient: a whole reply such as ``"451 4.7.1 later"``,
             or None to take it. The second argument says how often it was asked
@@ -25,7 +29,13 @@ class Sink:
         contents: The content, per recipient, newest last.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        controller: type[Controller] = Controller,
+        **options: Any,
+    ) -> None:
         self.host, self.port = host, port
         self.refuse: Callable[[str, int], str | None] = lambda _, __: None
         self.refuse_peer: Callable[[str], str | None] = lambda _: None
@@ -35,8 +45,12 @@ class Sink:
         self.contents: dict[str, list[bytes]] = {}
         self._asked: Counter[str] = Counter()
         self._changed = threading.Condition()
-        self._controller = Controller(
-            self, hostname=host, port=port, data_size_limit=200 * 1024 * 1024
+        self._controller = controller(
+            self,
+            hostname=host,
+            port=port,
+            data_size_limit=200 * 1024 * 1024,
+            **options,
         )
 
     def __enter__(self) -> Self:

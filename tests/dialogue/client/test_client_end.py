@@ -9,13 +9,16 @@ from ipaddress import ip_address
 import pytest
 
 from mta.errors import AttemptFailed, Stopping
-from mta.relay.connect import make_tls_context
+from mta.policy.tls import HostPolicy
 from mta.relay.dial import dial
 from mta.relay.failures import NoConnection
 from mta.relay.fuse import Fuse
+from mta.relay.guard import guard_for
 from mta.smtp.client import Transaction
 
 MAIL = Transaction(reverse_path="ada@a.test", forward_path="bob@b.test")
+POLICY = HostPolicy(by="default")
+GUARD = guard_for(POLICY, POLICY.ladder[0], "mx.test")
 SHORT = timedelta(seconds=0.3)
 
 
@@ -43,7 +46,7 @@ def test_end_is_when_the_peer_has_closed(against, server_tls, with_tls):
         may_close.wait(20)
 
     session = against(act)
-    session.open(make_tls_context() if with_tls else None)
+    session.open(GUARD if with_tls else None)
     ending = threading.Thread(target=session.end)
     ending.start()
     assert has_said_goodbye.wait(20)

@@ -15,16 +15,20 @@ import pytest
 from mta.config.zones import HostPort, PoolAddress
 from mta.errors import TransientFailure
 from mta.policy.targets import MX
+from mta.policy.tls import HostPolicy
+from mta.policy.tls_results import TlsResult
 from mta.relay.connect import Connector
 from mta.relay.dial import dial
 from mta.relay.failures import NoConnection
 from mta.relay.fuse import Fuse
 from mta.relay.hosts import Target
 from mta.relay.resolver import Resolver
+from mta.relay.security import Security
 from mta.smtp.client import Transaction
 
 LOOPBACK = ip_address("127.0.0.1")
 SECONDS = timedelta(seconds=10)
+POLICY = HostPolicy(by="default")
 MAIL = Transaction(reverse_path="", forward_path="bob@b.test")
 
 
@@ -34,6 +38,10 @@ def listener():
     with socket.create_server(("127.0.0.1", 0)) as sock:
         sock.settimeout(10)
         yield sock
+
+
+def a_connector(name_of):
+    return Connector(security=Security(targets=None), name_of=name_of)
 
 
 def port_of(sock):
@@ -98,15 +106,19 @@ def test_connector_comes_back_in_clear_after_broken_tls(listener):
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    connector = Connector(name_of=lambda source: "client.test")
+    noted = []
+    connector = a_connector(lambda source: "client.test")
     target = Target("mx.test", LOOPBACK, port_of(listener))
 
-    session = connector.connect(target, None, Fuse(), ignore_tls=False)
+    session = connector.connect(
+        target, None, Fuse(), policy=POLICY, note=lambda *said: noted.append(said[0])
+    )
 
     assert (session.tls, session.hop.source) == ("", "127.0.0.1")
     session.close()
     thread.join(10)
     assert sessions == [0, 1]
+    assert noted == [TlsResult.VALIDATION_FAILURE]
 
 
 def test_connector_says_hello_by_the_name_of_the_source(listener):
@@ -128,8 +140,8 @@ def test_connector_says_hello_by_the_name_of_the_source(listener):
     source = PoolAddress(address=LOOPBACK, name="mta1.example")
     target = Target("mx.test", LOOPBACK, port_of(listener))
 
-    session = Connector(name_of=lambda source: source.name).connect(
-        target, source, Fuse(), ignore_tls=False
+    session = a_connector(lambda source: source.name).connect(
+        target, source, Fuse(), policy=POLICY, note=lambda *said: None
     )
     session.close()
 

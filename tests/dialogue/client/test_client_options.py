@@ -20,7 +20,8 @@ from mta.imports.formats import parse_file
 from mta.imports.source import grow
 from mta.imports.write import write_yaml
 from mta.imports.zone_mta import translate
-from mta.wiring_relay import build_relay
+from mta.relay.security import Security
+from mta.wiring_relay import build_relay, live_targets
 from tests.support.dns import DnsServer
 from tests.unit.relay.fakes import NOW, Book, FakeLimits, HeldBack, a_request
 
@@ -134,10 +135,12 @@ def send(mx, dns, limits):
                 f"zones.default.port={mx.port}",
             )
             config = imported("\n".join([*here, *options]))
+            settings, live = Settings(hostname="mta.test"), Live(config)
             relay = build_relay(
-                Settings(hostname="mta.test"),
-                Live(config),
+                settings,
+                live,
                 limits,
+                security=Security(targets=live_targets(settings, live)),
                 book=Book(),
                 held_back=HeldBack(),
                 on_free=lambda keys: None,

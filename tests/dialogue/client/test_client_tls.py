@@ -6,13 +6,15 @@ from datetime import timedelta
 import pytest
 
 from mta.errors import TransientFailure
-from mta.relay.connect import make_tls_context
+from mta.policy.tls import HostPolicy
 from mta.relay.failures import TlsFailed
 from mta.relay.fuse import Fuse
+from mta.relay.guard import guard_for
 from mta.smtp.client import Transaction
 
 MAIL = Transaction(reverse_path="ada@a.test", forward_path="bob@b.test")
-OURS = make_tls_context()
+OPPORTUNISTIC = HostPolicy(by="default")
+OURS = guard_for(OPPORTUNISTIC, OPPORTUNISTIC.ladder[0], "mx.test")
 
 
 def content(hop):

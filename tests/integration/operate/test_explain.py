@@ -25,6 +25,7 @@ from mta.policy.measures import Measure
 from mta.policy.routing import Router
 from mta.policy.warmup import Ration
 from mta.relay.rations import Rations
+from mta.relay.security import Security
 from mta.relay.sources import Sources
 from mta.store.census import Census
 from mta.store.deliveries import Deliveries
@@ -81,11 +82,12 @@ def redis_url(redis_server):
 @pytest.fixture
 def explain(db, redis_url):
     known = KnownMeasures(Measures(db), lambda: NOW)
+    targets = FakeTargets("192.0.2.1", hosts=("mx1.big.test",))
 
     def open_sources():
         known.read()
         return Sources(
-            targets=FakeTargets("192.0.2.1", hosts=("mx1.big.test",)),
+            targets=targets,
             held_back=known,
             rations=Rations(WarmupPeek(db), lambda: NOW),
             now=lambda: NOW,
@@ -96,6 +98,7 @@ def explain(db, redis_url):
         messages=Messages(db),
         census=Census(db),
         open_sources=open_sources,
+        security=Security(targets=targets),
         limits=LimitsLook(redis_url),
         now=lambda: NOW,
     )

@@ -21,6 +21,7 @@ from mta.operate.look import Doubt, MessageView
 from mta.operate.measures import Wanted, WarmupStatus
 from mta.operate.steer import Order, Steered, SteeredMessage
 from mta.policy.measures import Measure
+from mta.store.transcripts import KeptTranscript
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, 123_000, tzinfo=UTC)
 MESSAGE_ID = "19ab3c5d7e0001c0de"
@@ -90,6 +91,7 @@ class FakeLook:
     deliveries: list[Delivery] = field(default_factory=list)
     doubted: list[Doubt] = field(default_factory=list)
     contents: dict[str, list[bytes]] = field(default_factory=dict)
+    transcripts: list[KeptTranscript] = field(default_factory=list)
     checks: list[tuple[str, bool, str]] = field(
         default_factory=lambda: [("mongo", True, ""), ("broker", True, "")]
     )
@@ -118,6 +120,10 @@ class FakeLook:
     def find_delivery(self, delivery_id: str) -> Delivery | None:
         found = (known for known in self.deliveries if known.id == delivery_id)
         return next(found, None)
+
+    def find_transcripts(self, delivery_id: str) -> list[KeptTranscript]:
+        self.asked = {"delivery_id": delivery_id}
+        return self.transcripts
 
     def walk(self, states, **asked) -> list[Delivery]:
         self.asked = {"states": set(states), **asked}

@@ -43,7 +43,7 @@ def test_what_is_no_strict_json_is_refused_at_once(raw):
             parse_json(raw)
         assert refused.value.status == 400
 
-    assert costs_at_most(50, parse)
+    assert costs_at_most(100, parse)
 
 
 def test_refusal_speaks_of_the_request_alone():

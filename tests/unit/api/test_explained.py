@@ -7,7 +7,8 @@ import pytest
 from mta.api.explained import explained_record
 from mta.delivery import DeliveryState, Outcome
 from mta.policy.measures import Measure
-from mta.reasons import Limit, PassedOver, Reasons
+from mta.reasons import Limit, PassedOver, Reasons, TlsFacts
+from mta.relay.security import NOBODY_VALIDATES
 from mta.reply import make_reply
 from tests.unit.operate.fakes import FIRST, SECOND, Rig, a_row
 from tests.unit.relay.fakes import NOW, FakeTargets
@@ -88,6 +89,26 @@ def test_a_stored_copy_is_told_from_its_zone_to_its_time(rig):
             },
         ],
         "measures": [],
+        "tls": {
+            "level": "opportunistic",
+            "by": "default",
+            "place": "",
+            "minimum": "1.2",
+            "requireTls": False,
+            "mtaSts": None,
+            "mtaStsProblem": "",
+            "hosts": [
+                {
+                    "host": "mx0.test",
+                    "dane": NOBODY_VALIDATES,
+                    "problem": "",
+                    "policy": "default",
+                    "required": False,
+                    "verified": "no",
+                    "tlsa": [],
+                }
+            ],
+        },
         "holdups": [],
     }
     assert source["keepsBy"] == "ada@news.test"
@@ -195,6 +216,7 @@ def test_an_attempt_says_what_decided_it(rig):
         is_last_resort=True,
         passed_over=(PassedOver("rests: 421 no", (FIRST,)),),
         limits=(Limit("zone:default", 20, "500/second"),),
+        tls=TlsFacts("mta-sts", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "sts"),
     )
     reply = make_reply(250, "2.0.0", "taken")
     facts = {"at": NOW, "state": DeliveryState.DELIVERED, "reply": reply}
@@ -212,6 +234,12 @@ def test_an_attempt_says_what_decided_it(rig):
         "lastResort": True,
         "passedOver": [{"cause": "rests: 421 no", "addresses": [FIRST]}],
         "limits": [{"key": "zone:default", "connections": 20, "rate": "500/second"}],
+        "tls": {
+            "policy": "mta-sts",
+            "version": "TLSv1.3",
+            "cipher": "TLS_AES_128_GCM_SHA256",
+            "verified": "sts",
+        },
     }
 
 

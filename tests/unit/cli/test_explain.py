@@ -18,6 +18,29 @@ ROUTE: dict[str, Any] = {
     "lost": [{"zone": "default", "rule": "default zone", "place": ""}],
     "ignored": [],
 }
+TLS: dict[str, Any] = {
+    "level": "opportunistic",
+    "by": "default",
+    "place": "",
+    "minimum": "1.2",
+    "mtaSts": {"mode": "enforce", "mx": ["mx1.big.test"], "until": ONE},
+    "mtaStsProblem": "",
+    "hosts": [
+        {
+            "host": "mx1.big.test",
+            "dane": "no records for mx1.big.test",
+            "problem": "",
+            "policy": "mta-sts",
+            "required": True,
+            "verified": "sts",
+        },
+        {
+            "host": "mx2.big.test",
+            "dane": "no records for mx2.big.test",
+            "problem": "450 4.7.0 no host of the policy",
+        },
+    ],
+}
 JOURNEY: dict[str, Any] = {
     "zone": "news",
     "receiver": {
@@ -51,6 +74,7 @@ JOURNEY: dict[str, Any] = {
         },
     ],
     "measures": [],
+    "tls": TLS,
     "holdups": [
         {"text": "all 8 connections of x are in use", "key": "x", "until": None},
         {"text": "the rate of y is reached", "key": "y", "until": ONE},
@@ -97,6 +121,7 @@ SUPPOSED: dict[str, Any] = {
             "passedOver": [],
         },
         "limits": [],
+        "tls": {**TLS, "mtaSts": None, "mtaStsProblem": "no answer", "hosts": []},
         "holdups": [],
     },
 }
@@ -142,6 +167,12 @@ def test_a_stored_message_is_told_from_its_zone_to_its_next_try(api, run_mta):
         "  source    192.0.2.10, the last resort, kept by ada@news.test",
         "            192.0.2.10 has 100.0%",
         "            not 192.0.2.11: its ration is used up",
+        "  tls       opportunistic (default), 1.2 or later",
+        f"            mta-sts enforce until {ONE}: mx1.big.test",
+        "            mx1.big.test: required, verified by sts (mta-sts)",
+        "            dane: no records for mx1.big.test",
+        "            mx2.big.test: 450 4.7.0 no host of the policy",
+        "            dane: no records for mx2.big.test",
         "  limits    domain:news:b.test: 8 connections, 8 open (zones.yaml:13)",
         f"            zone:news: 500/second, next {ONE} (built in)",
         "  held up   all 8 connections of x are in use",
@@ -169,6 +200,8 @@ def test_a_supposed_message_is_told_as_far_as_it_can_be(api, run_mta):
         "  source    by the delivery's id, which does not exist yet",
         "            192.0.2.10 has 66.7%",
         "            192.0.2.11 has 33.3%",
+        "  tls       opportunistic (default), 1.2 or later",
+        "            mta-sts: no answer",
     ]
 
 

@@ -215,6 +215,66 @@ def test_a_reply_cannot_command_the_terminal(mta, api):
     assert "\\x1b]0;owned\\x07" in mta("show", "m1.001").stdout
 
 
+KEPT = {
+    "attempt": 2,
+    "at": "2026-11-22T10:00:00.000Z",
+    "host": "mx.example.test",
+    "why": "failed (smtp)",
+    "text": "   0.000 S 220 hi\n   0.100 C EHLO us.test",
+}
+
+
+def test_a_transcript_is_told_below_its_attempt(mta, api):
+    """Whom with, when, and why it was kept."""
+    answer = {"transcripts": [KEPT, {**KEPT, "attempt": 3, "text": "more"}]}
+    api.answers["GET /v1/deliveries/m1.001/transcripts"] = (answer, 200)
+
+    result = mta("transcript", "m1.001")
+
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "attempt 2, 2026-11-22T10:00:00.000Z, with mx.example.test: failed (smtp)\n"
+        "   0.000 S 220 hi\n"
+        "   0.100 C EHLO us.test\n"
+        "attempt 3, 2026-11-22T10:00:00.000Z, with mx.example.test: failed (smtp)\n"
+        "more\n"
+    )
+
+
+def test_a_transcript_cannot_command_the_terminal(mta, api):
+    """All of it was said by somebody else."""
+    kept = {**KEPT, "host": "mx\x1b[2J", "text": "\x1b]0;owned\x07"}
+    api.answers["GET /v1/deliveries/m1.001/transcripts"] = (
+        {"transcripts": [kept]},
+        200,
+    )
+
+    result = mta("transcript", "m1.001")
+
+    assert "\x1b" not in result.stdout
+    assert "\\x1b]0;owned\\x07" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "told"), [((), "none was kept"), (("--json",), "[]")]
+)
+def test_where_no_transcript_was_kept_that_is_told(mta, api, option, told):
+    """It went as usual, or it is too long ago; that is no error."""
+    api.answers["GET /v1/deliveries/m1.001/transcripts"] = ({"transcripts": []}, 200)
+
+    result = mta("transcript", "m1.001", *option)
+
+    assert (result.exit_code, told in result.stdout) == (0, True)
+
+
+def test_a_transcript_of_nothing_fails(mta):
+    """There is no delivery of that id."""
+    result = mta("transcript", "m1.002")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "404" in result.stderr
+
+
 @pytest.mark.parametrize("path", [("--help",), ("hold", "--help"), ("list", "--help")])
 def test_every_command_has_help(path):
     """With the question it answers."""

@@ -11,6 +11,7 @@ from mta.config.settings import SECRETS, VARIABLES
 from mta.config.zones import (
     ApiConfig,
     Config,
+    DkimConfig,
     DnsConfig,
     DomainLimits,
     FlowerConfig,
@@ -21,7 +22,9 @@ from mta.config.zones import (
     QueueConfig,
     ShapingRule,
     SharedLimit,
+    SrsConfig,
     TenantConfig,
+    TimeoutsConfig,
     UsersConfig,
     WarmupPlan,
     Zone,
@@ -33,6 +36,9 @@ SECTIONS = {
     "flower": FlowerConfig,
     "dns": DnsConfig,
     "queue": QueueConfig,
+    "timeouts": TimeoutsConfig,
+    "dkim": DkimConfig,
+    "srs": SrsConfig,
     "users": UsersConfig,
     "pressure": PressureConfig,
     "interfaces": Interface,
@@ -50,7 +56,7 @@ SECTIONS = {
 def test_every_section_has_its_chapter():
     """In the order of the schema."""
     page = (DOCS / "zones-yaml.md").read_text()
-    chapters = re.findall(r"^## ([a-z]+)$", page, re.MULTILINE)
+    chapters = re.findall(r"^## ([a-z_]+)$", page, re.MULTILINE)
 
     assert chapters == [key for key in Config.model_fields if key not in Config.derived]
 

@@ -140,7 +140,7 @@ def _laughs(levels):
 def test_a_hostile_file_is_refused_quickly(only_problem, text, expected):
     """Bytes, depth and values are bounded, whatever the aliases multiply."""
     assert expected in only_problem(text)
-    assert costs_at_most(100, lambda: only_problem(text))
+    assert costs_at_most(500, lambda: only_problem(text))
 
 
 def test_thousands_of_problems_are_counted_not_told(problems):
@@ -151,7 +151,7 @@ def test_thousands_of_problems_are_counted_not_told(problems):
 
     assert len(told) == 101
     assert "more problems are not shown" in told[-1]
-    assert costs_at_most(150, lambda: problems(many))
+    assert costs_at_most(500, lambda: problems(many))
 
 
 def test_control_characters_of_the_file_do_not_reach_the_terminal(problems):

@@ -11,6 +11,7 @@ from mta.dashboard.pages import dashboard_routes
 from mta.delivery import Delivery
 from mta.operate.look import Doubt
 from mta.store.inbox import InboxMessage
+from mta.store.transcripts import KeptTranscript
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 
@@ -21,6 +22,7 @@ class FakeQueue:
         self.deliveries: list[Delivery] = []
         self.messages: dict[str, object] = {}
         self.doubted: list[Doubt] = []
+        self.transcripts: list[KeptTranscript] = []
         self.asked: dict[str, object] = {}
 
     def zones(self, *, include_disabled: bool = False) -> list[str]:
@@ -38,6 +40,13 @@ class FakeQueue:
 
     def find_deliveries(self, message_id: str, *, limit: int = 1000) -> list[Delivery]:
         return self.deliveries[:limit]
+
+    def find_delivery(self, delivery_id: str) -> Delivery | None:
+        found = (known for known in self.deliveries if known.id == delivery_id)
+        return next(found, None)
+
+    def find_transcripts(self, delivery_id: str) -> list[KeptTranscript]:
+        return self.transcripts
 
     def has_doubts(self) -> bool:
         return bool(self.doubted)

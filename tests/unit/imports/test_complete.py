@@ -19,6 +19,7 @@ HOW_TO = (DOCS / "how-to/move-from-zonemta.md").read_text()
 # An option with a value, and where the reference has it: the chapter, the row, and what
 # the chapter says below that.
 CARRIED = [
+    ("zones.z.secure = true", "zones.secure"),
     ("zones.z.disabled = true", "zones.disabled"),
     ("zones.z.processes = 2", "zones.connections"),
     ("zones.z.connections = 2", "zones.connections"),
@@ -60,6 +61,8 @@ CARRIED = [
     ("queue.maxQueueTime = 60000", "queue.max_queue_time"),
     ("queue.deferTimes = [60000]", "queue.defer_times"),
     ("blacklist.ttl = 60000", "shaping.duration"),
+    ("mtaSts.enabled = true", "tls.mta_sts"),
+    ("dkim.enabled = true", "dkim.enabled"),
     ("api.host = '127.0.0.1'", "api.host"),
     ("api.port = 12081", "api.port"),
     ("smtpInterfaces.a.host = '127.0.0.1'", "interfaces.host"),
@@ -97,7 +100,6 @@ CARRIED = [
 # "" is what stands in no section.
 LEFT = [
     ("zones.z.auth = {user = 'a', pass = 'b', method = 'PLAIN'}", "zones", "auth"),
-    ("zones.z.secure = true", "zones", "secure"),
     ("zones.z.authMethod = 'PLAIN'", "zones", "authMethod"),
     ("zones.z.debug = true", "zones", "debug"),
     ("zones.z.logger = true", "zones", "logger"),
@@ -141,8 +143,7 @@ LEFT = [
                 "remote": "{port = 1}",
                 "gelf": "{enabled = true}",
             },
-            "mtaSts": {"enabled": "true"},
-            "dkim": {"enabled": "true", "hashAlgo": "'sha256'"},
+            "dkim": {"hashAlgo": "'sha256'"},
             "uploads": {"userAgent": "'a'"},
         }.items()
         for option, value in options.items()
@@ -254,6 +255,8 @@ def test_the_list_names_nothing_else():
         ("", zone_mta.REST),
         (r"api\.", zone_mta.API),
         (r"dns\.", zone_mta.DNS),
+        (r"dkim\.", zone_mta.DKIM),
+        (r"mtaSts\.", zone_mta.MTA_STS),
         (r"log\.", zone_mta.LOG),
         (r"queue\.", zone_mta.QUEUE),
         (r"zones\.z\.", zones.ZONE),

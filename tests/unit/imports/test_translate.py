@@ -67,6 +67,21 @@ INTERFACE = "[smtpInterfaces.a]\nstarttls = true\ncert = '/c.pem'\n"
             "[plugins.'core/http-auth']\nurl = 'https://a.test/login'",
             {"users.http_auth": "https://a.test/login"},
         ),
+        (
+            "[plugins.'core/dkim']\nselector = 's1'\npath = '/k.pem'\n"
+            "domain = 'esp.test'\nheaderFields = ['From', 'To']\n"
+            "signTransportDomain = true\nsignatureExpireIn = 86400",
+            {
+                "dkim.keys.*": [
+                    {"selector": "s1", "path": "/k.pem", "domain": "esp.test"}
+                ],
+                "dkim.header_fields": ["from", "to"],
+                "dkim.sign_transport_domain": True,
+                "dkim.signature_expire_in": "1d",
+            },
+        ),
+        ("dkim.enabled = false", {"dkim.enabled": False}),
+        ("mtaSts.enabled = false", {"tls.mta_sts": False}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -458,7 +473,7 @@ def test_encryption_is_carried_over(imported, text, values):
         ("pluginsPath = './p'", Kind.LEFT_OUT, "pluginsPath"),
         ("corePluginsPath = './p'", Kind.LEFT_OUT, "corePluginsPath"),
         ("bouncesFile = 'x'", Kind.LEFT_OUT, "bouncesFile"),
-        ("mtaSts.enabled = true", Kind.LEFT_OUT, "mtaSts"),
+        ("mtaSts.enabled = true", Kind.DIFFERS, "mtaSts.enabled"),
         ("api.hostname = 'x'", Kind.LEFT_OUT, "api.hostname"),
         ("api.maildrop = false", Kind.BY_HAND, "api.maildrop"),
         ("api.user = 'x'", Kind.LEFT_OUT, "api.user"),
@@ -474,12 +489,12 @@ def test_encryption_is_carried_over(imported, text, values):
         ("log.remote.port = 1", Kind.LEFT_OUT, "log.remote"),
         ("log.remote = false", Kind.NO_EFFECT, "log.remote"),
         ("log.gelf.enabled = true", Kind.LEFT_OUT, "log.gelf"),
-        ("dkim.enabled = true", Kind.LEFT_OUT, "dkim"),
+        ("dkim.hashAlgo = 'sha1'", Kind.LEFT_OUT, "dkim.hashAlgo"),
         ("uploads.userAgent = 'x'", Kind.LEFT_OUT, "uploads"),
         ("dns.blockLocalAddresses = true", Kind.DIFFERS, "blacklist.ttl"),
         ("x = 1", Kind.DIFFERS, "dns.blockLocalAddresses"),
         ("dns.nameservers = ['192.0.2.1']", Kind.DIFFERS, "dns.nameservers"),
-        ("plugins.'core/dkim'.enabled = true", Kind.LEFT_OUT, 'plugins."core/dkim"'),
+        ("plugins.'core/dkim'.enabled = true", Kind.BY_HAND, 'plugins."core/dkim"'),
         ("plugins.'my/own' = true", Kind.LEFT_OUT, 'plugins."my/own"'),
         ("plugins.'my/own' = false", Kind.NO_EFFECT, 'plugins."my/own"'),
         (
@@ -528,8 +543,6 @@ def test_encryption_is_carried_over(imported, text, values):
             for key, kind in [
                 ("processes = 2", Kind.DIFFERS),
                 ("auth = {user = 'x'}", Kind.BY_HAND),
-                ("secure = true", Kind.BY_HAND),
-                ("secure = false", Kind.NO_EFFECT),
                 ("logLevel = 'x'", Kind.LEFT_OUT),
                 ("logger = true", Kind.NO_EFFECT),
                 ("requireTLS = true", Kind.NO_EFFECT),

@@ -248,7 +248,7 @@ def test_counts_are_bounded(composed, mail):
         with pytest.raises(Rejected):
             composed(**mail)
 
-    assert costs_at_most(50, compose)
+    assert costs_at_most(100, compose)
 
 
 def test_recipients_are_counted_over_all_fields(composed):

@@ -11,6 +11,7 @@ from mta.mail.envelope import Envelope
 from mta.operate.explain import Explain, Letter
 from mta.policy.routing import Router
 from mta.relay.rations import Rations
+from mta.relay.security import Security
 from mta.relay.sources import Sources
 from mta.store.documents import Body, StoredMessage
 from mta.store.limits_look import InUse
@@ -116,6 +117,7 @@ class Rig:
                 rations=Rations(self.book, lambda: NOW),
                 now=lambda: NOW,
             ),
+            security=Security(targets=self.targets),
             limits=self.look,
             now=lambda: NOW,
         )

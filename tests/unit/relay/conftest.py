@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 import pytest
 
 from mta.config.live import Live
@@ -68,7 +66,6 @@ def a_relay(clock, limits, freed):
                 start_thread=start_thread or (lambda run: run()), monotonic=clock
             ),
             clockwork=Clockwork(
-                budget=timedelta(minutes=15),
                 farewell=farewell,
                 monotonic=clock,
                 sleep=clock.sleep,

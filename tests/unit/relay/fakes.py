@@ -8,9 +8,11 @@ from mta.config.zones import Config, PoolAddress, Zone
 from mta.errors import PermanentFailure, TransientFailure
 from mta.policy.limits import Full, Granted, Later, Trouble
 from mta.policy.measures import Board
+from mta.policy.tls import Check
 from mta.relay.failures import NoConnection, NotFromHere, StaleSession
 from mta.relay.hosts import Target
 from mta.relay.request import Hop, RelayRequest
+from mta.relay.security import Security
 from mta.reply import make_reply
 
 CONFIG = Config()
@@ -65,6 +67,8 @@ class FakeSession:
 
     tls = "TLSv1.3"
     cipher = "TLS_AES_128_GCM_SHA256"
+    verified = Check.NO
+    talk = ""
 
     def __init__(self, host="mx0.test", *script):
         self.hop = Hop(
@@ -102,12 +106,15 @@ class FakeSession:
 class FakeConnector:
     """Gives the sessions, or raises the failures, in the order of its script."""
 
-    def __init__(self, *script):
+    def __init__(self, *script, security=None):
         self.script = list(script)
         self.calls = []
+        self.policies = []
+        self.security = security or Security(targets=FakeTargets())
 
-    def connect(self, target, source, fuse, *, ignore_tls):
-        self.calls.append((target, source, ignore_tls))
+    def connect(self, target, source, fuse, *, policy, note, manner):
+        self.calls.append((target, source, not policy.wants_tls))
+        self.policies.append(policy)
         step = self.script.pop(0)
         if callable(step):
             step = step(fuse)

@@ -2,7 +2,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mta.config.zones import DnsConfig, HostPort, Zone
+from mta.config.zones import DnsConfig, DomainLimits, HostPort, HttpTarget, Zone
 from mta.errors import PermanentFailure, TransientFailure
 from mta.policy.targets import MX
 from mta.relay.hosts import TargetFinder
@@ -129,6 +129,47 @@ def test_literal_leads_nowhere_else(domain):
     """A recipient at [127.0.0.1] is not delivered to ourselves."""
     with pytest.raises(PermanentFailure):
         find(a_finder(FakeNames()), domain)
+
+
+@pytest.mark.parametrize(
+    ("domain", "zone", "asked"),
+    [
+        ({}, {}, (False, True)),
+        ({}, {"prefer_ipv6": False, "ignore_ipv6": True}, (True, False)),
+        ({"prefer_ipv6": False}, {"prefer_ipv6": True}, (False, False)),
+        ({"ignore_ipv6": True}, {"ignore_ipv6": False}, (True, True)),
+    ],
+)
+def test_a_domains_own_word_on_ipv6_goes_before_its_zones(domain, zone, asked):
+    """And that before what is said of DNS."""
+    names = FakeNames(["a.test"], a_test=["192.0.2.1"])
+    dns = DnsConfig(prefer_ipv6=True)
+
+    find(a_finder(names, dns, limits_of=lambda _: DomainLimits(**domain)), **zone)
+
+    assert names.asked == [("a.test", *asked)]
+
+
+def test_a_web_server_replaces_dns():
+    """At its own port, or at that of its scheme."""
+    names = FakeNames(["a.test"], web_test=["192.0.2.9"])
+    web = HttpTarget(url="https://web.test/in")
+
+    assert find(a_finder(names), http=web) == [("web.test", "192.0.2.9", 443)]
+    plain = HttpTarget(url="http://192.0.2.8:8080/")
+    assert find(a_finder(names), http=plain) == [("192.0.2.8", "192.0.2.8", 8080)]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/", "https://inner.test/"])
+def test_a_web_server_is_not_within_the_site_unless_that_is_said(url):
+    """A mistyped URL must not post mail to an inner door."""
+    names = FakeNames(inner_test=["10.0.0.5"])
+    web = HttpTarget(url=url)
+
+    with pytest.raises(PermanentFailure):
+        find(a_finder(names), http=web)
+
+    assert find(a_finder(names), http=web, block_local_addresses=False)
 
 
 def test_literal_of_ipv6_is_nowhere_if_ipv6_is_ignored():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mta.delivery import DeliveryState, Outcome
 from mta.policy.limits import limit_key
-from mta.reasons import NO_REASONS, Limit, PassedOver, Reasons
+from mta.reasons import NO_REASONS, Limit, PassedOver, Reasons, TlsFacts
 from mta.reply import make_reply
 from mta.store.documents import outcome_document, to_outcome
 from mta.store.reasons import reasons_document, to_reasons
@@ -21,6 +21,7 @@ ALL = Reasons(
     is_last_resort=True,
     passed_over=(PassedOver("its ration is used up", ("192.0.2.2", "2001:db8::3")),),
     limits=(Limit("domain:bulk:a.test", 5, "600/m"), Limit("zone:bulk", 20)),
+    tls=TlsFacts("dane", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "dane"),
 )
 
 
@@ -36,6 +37,7 @@ def an_outcome(reasons: Reasons) -> Outcome:
         pytest.param(NO_REASONS, id="nothing"),
         pytest.param(Reasons(limits=(Limit("zone:z", None, "1/h"),)), id="a rate"),
         pytest.param(Reasons(limits=(Limit("zone:z", 0),)), id="no connections"),
+        pytest.param(Reasons(tls=TlsFacts("zones.z.tls")), id="no TLS yet"),
         pytest.param(
             Reasons(passed_over=(PassedOver("rests: 550 a|b | c", ("192.0.2.1",)),)),
             id="a bar in the cause",

@@ -12,6 +12,7 @@ from mta.config.live import Live
 from mta.config.zones import Config, DomainLimits, QueueConfig, Zone
 from mta.delivery import Delivery, DeliveryState
 from mta.errors import (
+    KeyUnusable,
     MessageGone,
     PermanentFailure,
     RateReached,
@@ -30,10 +31,11 @@ from mta.worker.attempt import (
     SETTLE_FOR_S,
     STORE_PAUSE,
     Attempts,
-    LeaseLost,
 )
 from mta.worker.leases import Leases
 from mta.worker.outcome import Judge
+from mta.worker.request import LeaseLost, Requests
+from mta.worker.sealer import Sealer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -123,6 +125,29 @@ class Library:
 
     def body(self, message):
         yield b"Hi\r\n"
+
+
+class Witness:
+    """Notes what had been settled when it was told of an outcome."""
+
+    def __init__(self):
+        self.noted = []
+        self.deliveries = None
+
+    def note(self, claimed, outcome):
+        self.noted.append((outcome, outcome in self.deliveries.settled))
+
+
+class Keys:
+    """Finds no keys, or fails as told."""
+
+    def __init__(self, answer=()):
+        self.answer = answer
+
+    def find(self, domain):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
 
 class Relay:
@@ -216,6 +241,8 @@ def attempt():
         monotonic=None,
         capacity=0,
         stopping=None,
+        keys=None,
+        library=None,
     ):
         deliveries = deliveries or Deliveries()
         zone = zone or Zone(name="default")
@@ -231,14 +258,22 @@ def attempt():
         if deliveries.lost:
             relay.during = leases.renew
         run.shaper = shaper = Shaper()
+        run.witness = Witness()
+        run.witness.deliveries = deliveries
         run.attempts = Attempts(
             judge=Live(Judge(config)),
             deliveries=deliveries,
-            library=Library(),
+            requests=Requests(
+                library=library or Library(),
+                deliveries=deliveries,
+                leases=leases,
+                sealer=Sealer(Live(config.dkim), keys or Keys(), lambda: now),
+            ),
             leases=leases,
             relay=relay,
             shaper=shaper,
             handover=handover or HandOver(),
+            witness=run.witness,
             owner="me",
             now=lambda: now,
             spread=lambda: 0.5,
@@ -295,6 +330,24 @@ def test_a_transient_failure_defers_by_the_schedule(attempt):
     assert outcome.due_at == NOW + 5 * MINUTE
 
 
+def test_what_was_said_is_kept_after_the_outcome(attempt):
+    """The record goes first; nothing of the talk stands in it."""
+    failure = TransientFailure(make_reply(451, "4.7.1", "later"), category="smtp")
+    failure.talk = "what was said"
+
+    deliveries = attempt(Relay(failure))
+
+    assert attempt.witness.noted == [(deliveries.settled[0], True)]
+    assert deliveries.settled[0].talk == "what was said"
+
+
+def test_what_was_not_settled_is_not_kept(attempt):
+    """Another worker has the delivery now, and tells what it sees."""
+    attempt(Relay(), Deliveries(claim=None))
+
+    assert attempt.witness.noted == []
+
+
 def test_a_permanent_failure_bounces(attempt):
     """5yz is the next hop's last word."""
     failure = PermanentFailure(make_reply(550, "5.1.1", "nobody"), category="smtp")
@@ -312,6 +365,36 @@ def test_an_unknown_failure_means_later(attempt):
     (outcome,) = attempt(relay).settled
 
     assert (outcome.state, outcome.code) == (DeliveryState.DEFERRED, 451)
+
+
+def test_a_key_that_cannot_be_used_defers_before_anybody_is_connected_to(attempt):
+    """With a reply of ours; what is wrong with the key is for the log alone."""
+    relay = Relay()
+
+    (outcome,) = attempt(relay, keys=Keys(KeyUnusable("/secret/path"))).settled
+
+    assert outcome.state is DeliveryState.DEFERRED
+    assert outcome.response == "451 4.7.5 The message cannot be signed now"
+    assert outcome.due_at == NOW + 5 * MINUTE
+    assert relay.content == b""
+
+
+def test_mail_is_not_lost_either_if_the_key_fails_in_mid_session(attempt):
+    """The sending host's own key is looked for when its name is known."""
+    config = Config(dkim={"sign_transport_domain": True})
+    keys = Keys()
+    relay = Relay()
+
+    def find(domain):
+        if domain == "mta.test":
+            raise KeyUnusable("gone")
+        return ()
+
+    keys.find = find
+    (outcome,) = attempt(relay, keys=keys, config=config).settled
+
+    assert (outcome.state, outcome.code) == (DeliveryState.DEFERRED, 451)
+    assert relay.content == b""
 
 
 def test_a_delivery_whose_time_is_over_is_not_tried(attempt):
