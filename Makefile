@@ -55,9 +55,10 @@ proof-pools: $(VENV)/dev.stamp ## Shares, caps, rests and returns of ten address
 	@$(BIN)/python -m tests.proof.pools
 	@$(BIN)/python -m tests.proof.reload
 
-proof-smtp: $(VENV)/dev.stamp ## 2,000 idle clients, a message of 1 GiB, Postfix as a peer (as root): ten minutes
+proof-smtp: $(VENV)/dev.stamp ## 2,000 idle clients, 1 GiB, slow readers, Postfix as a peer (as root): a quarter of an hour
 	@$(BIN)/python -m tests.proof.idle
 	@$(BIN)/python -m tests.proof.large
+	@$(BIN)/python -m tests.proof.reader
 	@$(BIN)/python -m tests.proof.listener
 
 soak: $(VENV)/dev.stamp ## 200,000 messages in a row: does the memory of any process grow? Half an hour

@@ -27,6 +27,11 @@ MESSAGE_DROP = Counter(
 CONNECTION_REUSES = Counter(
     "zonemta_connection_reuses", "Transactions on a session that was open already."
 )
+CONNECTION_POOL_SIZE = Gauge(
+    "zonemta_connection_pool_size",
+    "Sessions that are open and idle.",
+    multiprocess_mode="livesum",
+)
 LOGINS_REFUSED = Counter(
     "mta_relay_logins_refused",
     "Next hops that did not let us log in.",

@@ -133,10 +133,14 @@ class Carrier:
             # An empty message might reach the recipient: rather hang up.
             self._talk.is_broken = True
             return
-        # RFC 2920 §3.1: nobody will get it, and the peer says so.
+        # RFC 2920 §3.1: nobody will get it, and the peer says so. If it does not, what
+        # it has said of the recipient counts all the same.
         dot = self._client.send(Block(b".\r\n", (Verb.DOT,)))
-        self._talk.send(dot, self._timeouts.block)
-        self._talk.hear(self._timeouts.final)
+        try:
+            self._talk.send(dot, self._timeouts.block)
+            self._talk.hear(self._timeouts.final)
+        except (Cut, TimedOut, ProtocolError):
+            self._talk.is_broken = True
 
     def _send_data(self, open_content: OpenContent, fuse: Fuse) -> Reply:
         self._talk.stage = CONTENT_STAGE

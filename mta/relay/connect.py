@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mta.config.live import Live
 from mta.config.zones import HttpTarget, PoolAddress
 from mta.errors import AttemptFailed
-from mta.policy.tls import HostPolicy, next_rung
+from mta.policy.tls import Check, HostPolicy, next_rung
 from mta.policy.tls_results import TlsResult
 from mta.relay.dial import dial
 from mta.relay.failures import NoTls, TlsFailed
@@ -135,6 +135,8 @@ class Connector:
         try:
             session.open(tls)
             if manner.credentials is not None:
+                if session.verified is Check.NO:  # the policy of such zones forbids it
+                    raise RuntimeError("no login to whom nobody vouches for")
                 session.log_in(manner.credentials)
         except BaseException:
             session.close()

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
+from mta.observe import metrics
+
 MAX_IDLE = 500  # over all keys; must stay well below the limit of open files
 REAP_EVERY_S = 0.5
 
@@ -149,6 +151,7 @@ class SessionPool(Generic[_S]):
             over = list(self._all.values())
             self._all.clear()
             self._idle.clear()
+            metrics.CONNECTION_POOL_SIZE.set(0)
         for idle in over:
             idle.session.close()
 
@@ -159,6 +162,7 @@ class SessionPool(Generic[_S]):
                 return False
             self._idle.setdefault(key, []).append(idle)
             self._all[id(idle)] = idle
+            metrics.CONNECTION_POOL_SIZE.set(len(self._all))
             must_start, self._is_reaping = not self._is_reaping, True
         if must_start:
             self._start_thread(self._reap_until_empty)
@@ -175,6 +179,7 @@ class SessionPool(Generic[_S]):
 
     def _forget(self, idle: _Idle[_S]) -> None:
         del self._all[id(idle)]
+        metrics.CONNECTION_POOL_SIZE.set(len(self._all))
         waiting = self._idle[idle.key]
         waiting.remove(idle)
         if not waiting:

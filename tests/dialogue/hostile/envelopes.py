@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator
 
-from tests.dialogue.hostile.mx import Peer
+from tests.dialogue.hostile.mx import Peer, Script
 from tests.dialogue.hostile.openings import with_offer
-from tests.dialogue.hostile.rows import Row, bounced, deferred, delivered
-from tests.dialogue.hostile.steps import at, greet, say, send, take
+from tests.dialogue.hostile.rows import SHORT, Row, bounced, deferred, delivered
+from tests.dialogue.hostile.steps import at, close, greet, say, send, silence, take
 
 UTF8 = {"needs_utf8": True}
 EIGHT_BIT = {"needs_8bit": True}
@@ -40,7 +40,18 @@ def _refusals() -> Iterator[Row]:
     yield bounced(
         "recipients refused in a group", _group("250 a", "550 5.1.1 b", "503")
     )
-    yield bounced("354 though there is no recipient", _lone_dot)
+    for name, then in (
+        ("", say("554 5.5.1 no valid recipients")),
+        (", then close", close),
+        (", then noise", say("<html>")),
+        (", then 421", say("421 4.3.2 bye")),
+    ):
+        yield bounced(f"354 though there is no recipient{name}", _lone_dot(then))
+    yield bounced(
+        "354 though there is no recipient, then silence",
+        _lone_dot(silence),
+        timeouts={"final": SHORT},
+    )
     yield deferred(
         "354 though there is no sender",
         *(_group("450 4.1.8 a", "250 b", "354 c"), "smtp"),
@@ -109,15 +120,18 @@ def _group(*replies: str):
     return script
 
 
-def _lone_dot(peer: Peer) -> None:
-    greet(peer, "PIPELINING")
-    peer.hear("MAIL ")
-    peer.hear("RCPT ")
-    peer.hear("DATA")
-    peer.say("250 a", "550 5.1.1 b", "354 c")
-    assert peer.hear() == "."  # of nothing, for nobody
-    peer.say("554 5.5.1 no valid recipients")
-    peer.hear_end()
+def _lone_dot(then: Script) -> Script:
+    """What the client says to get out of that: nothing, for nobody."""
+
+    def script(peer: Peer) -> None:
+        greet(peer, "PIPELINING")
+        for command in ("MAIL ", "RCPT ", "DATA"):
+            peer.hear(command)
+        peer.say("250 a", "550 5.1.1 b", "354 c")
+        assert peer.hear() == "."
+        then(peer)
+
+    return script
 
 
 def _late(peer: Peer) -> None:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from mta.relay.pool import MAX_IDLE, SessionPool
 
@@ -127,6 +128,23 @@ def test_idle_sessions_are_limited(pool):
     pool.give("key", extra, ttl=TTL, max_uses=100)
 
     assert extra.is_closed
+
+
+def test_what_is_idle_is_counted(pool):
+    """Given, taken, and when all is over."""
+
+    def counted():
+        return REGISTRY.get_sample_value("zonemta_connection_pool_size")
+
+    for _ in range(3):
+        pool.give("key", FakeSession(), ttl=TTL, max_uses=100)
+    assert counted() == 3
+
+    pool.take("key")
+    assert counted() == 2
+
+    pool.close_all()
+    assert counted() == 0
 
 
 def test_closed_pool_keeps_nothing(pool):

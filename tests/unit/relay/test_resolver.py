@@ -12,7 +12,7 @@ import pytest
 from mta.config.zones import HostPort
 from mta.errors import PermanentFailure, TransientFailure
 from mta.policy.targets import MX
-from mta.relay.resolver import Resolver
+from mta.relay.resolver import MAX_RECORDS, Resolver
 
 
 class Clock:
@@ -31,6 +31,7 @@ class FakeDns:
         self.names = set()
         self.rcodes = {}
         self.silent = set()
+        self.lame = set()
         self.ttl = 300
         self.asked = []
 
@@ -46,6 +47,10 @@ class FakeDns:
             self.clock.now += timeout_s
             raise dns.exception.Timeout
         response = dns.message.make_response(query)
+        if server.host in self.lame:
+            root = dns.rrset.from_text(".", 60, "IN", "NS", "a.root.test.")
+            response.authority.append(root)
+            return response
         rcode = self.rcodes.get(server.host) or self.rcodes.get(name)
         if rcode is not None:
             response.set_rcode(rcode)
@@ -94,6 +99,33 @@ def test_mx_records_are_found(resolver, fake):
         MX(10, "mx1.d.test"),
         MX(20, "mx2.d.test"),
     }
+
+
+def test_of_very_many_hosts_the_best_are_kept(resolver, fake):
+    """In whatever order they come (RFC 5321 §5.1)."""
+    many = [f"{500 - n} mx{n}.d.test." for n in range(300)]
+    fake.add("d.test", "MX", *many)
+
+    found = resolver.find_mx("d.test")
+
+    assert len(found) == MAX_RECORDS
+    assert max(record.preference for record in found) == 200 + MAX_RECORDS
+
+
+def test_lame_nameserver_is_not_taken_at_its_word(resolver, fake):
+    """It only says who may know, which is not that there is nothing to know."""
+    fake.add("d.test", "MX", "10 mx.d.test.")
+    fake.lame = {"192.0.2.53"}
+
+    assert resolver.find_mx("d.test") == (MX(10, "mx.d.test"),)
+
+
+def test_only_lame_nameservers_are_for_later(resolver, fake):
+    """Mail does not bounce for them."""
+    fake.lame = {"192.0.2.53", "192.0.2.54"}
+
+    with pytest.raises(TransientFailure, match="only knows whom to ask"):
+        resolver.find_mx("d.test")
 
 
 def test_null_mx_is_a_dot(resolver, fake):

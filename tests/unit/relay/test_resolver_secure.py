@@ -48,7 +48,7 @@ class FakeDns:
                 rrset = dns.rrset.from_text(f"{name}.", 60, "IN", wanted, *texts)
                 response.answer.append(rrset)
                 break
-        return dns.message.from_wire(response.to_wire())
+        return dns.message.from_wire(response.to_wire(want_shuffle=False))
 
 
 @pytest.fixture

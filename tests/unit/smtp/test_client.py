@@ -69,6 +69,7 @@ def test_half_a_reply_is_not_empty():
         pytest.param((b"250-" + b"x" * 4000 + b"\r\n") * 20, id="too many octets"),
         pytest.param(b"250-a\r\n550 b\r\n", id="code changes"),
         pytest.param(b"hello\r\n", id="no code"),
+        pytest.param(b"SSH-2.0-x\r\n", id="no code, and a hyphen where one may be"),
         pytest.param(b"\r\n", id="empty line"),
         pytest.param(b"999 x\r\n", id="code out of range"),
     ],
