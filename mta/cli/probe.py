@@ -6,6 +6,7 @@ Runs where it is started: on the machine of the workers, whose addresses it uses
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,7 +16,10 @@ from mta.cli.options import config_option, json_option
 from mta.cli.process import load, pick
 from mta.cli.show import clean
 from mta.config.live import Live
+from mta.config.settings import Settings
+from mta.config.values import parse_host_port
 from mta.config.zones import Config, Zone
+from mta.embedded.state import read_ready
 from mta.mail.address import domain_of, is_valid_address, normalize_address
 from mta.policy.tls import Check
 from mta.reasons import TlsFacts
@@ -53,6 +57,7 @@ def probe(
         destination if "@" in destination else f"postmaster@{destination}"
     )
     settings, config = load(config_path)
+    settings = _within_sandbox(settings)
     name = pick(
         "zone",
         zone or config.queue.default_zone,
@@ -71,6 +76,14 @@ def probe(
                 click.echo(clean(line))
     if not any(one.is_good for one in found):
         raise SystemExit(FAILED)
+
+
+def _within_sandbox(settings: Settings) -> Settings:
+    """Nothing leaves the sandbox of the system that runs here, probes neither."""
+    running = read_ready(settings.state_dir).get("sandbox")
+    if settings.sandbox is not None or not isinstance(running, str):
+        return settings
+    return replace(settings, sandbox=parse_host_port(running))
 
 
 def _address(text: str) -> str:

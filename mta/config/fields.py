@@ -163,7 +163,9 @@ def _callout_url(text: str) -> str:
     url = urlsplit(text)
     if url.scheme not in {"http", "https"} or not url.hostname or url.fragment:
         raise ValueError("is not a web address, such as https://auth.example.com/smtp")
-    if url.username is not None or not (text.isascii() and text.isprintable()):
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("has blanks, or characters beyond ASCII; write them as %20")
+    if url.username is not None:
         raise ValueError("is not a web address without a name and a password in it")
     return text
 

@@ -15,6 +15,7 @@ class Endpoints:
         api: URL without a path.
         flower: URL, or None if it is switched off.
         mongo: URI; ``redis``: URL of the broker's database, if it is ours.
+        sandbox: ``HOST:PORT`` where all mail goes, or None if it goes out.
     """
 
     smtp: Mapping[str, str]
@@ -22,6 +23,7 @@ class Endpoints:
     flower: str | None
     mongo: str
     redis: str
+    sandbox: str | None = None
 
     @property
     def dashboard(self) -> str:
@@ -37,6 +39,7 @@ class Endpoints:
             "flower": self.flower,
             "mongo": self.mongo,
             "redis": self.redis,
+            "sandbox": self.sandbox,
             "metrics": [f"{self.api}/metrics"],
             "processes": [{"name": p.name, "pid": p.pid} for p in processes],
         }

@@ -211,4 +211,5 @@ def _endpoints(config: Config, services: Services, ports: Ports) -> Endpoints:
         flower=url(config.flower.host, ports.flower) if ports.flower else None,
         mongo=services.mongo_uri,
         redis=services.broker_url,
+        sandbox=format_endpoint(LOOPBACK, ports.sandbox) if ports.sandbox else None,
     )

@@ -21,7 +21,7 @@ from mta.mail.header import HeaderSection
 from mta.operate.limits import LimitNow, limits_now
 from mta.operate.timeline import Window, window_of
 from mta.operate.tls import Security, TlsStanding, tls_standing
-from mta.policy.limits import PATIENCE, Demand
+from mta.policy.limits import PATIENCE
 from mta.policy.measures import Measure
 from mta.policy.routing import Explanation, Route
 from mta.policy.source import SourceChoice
@@ -304,11 +304,11 @@ class _Traveller:
         if in_use is not None and in_use.trouble is not None:
             left = in_use.trouble.left
             holdups.append(Holdup(text=in_use.trouble.text, wait=left))
-        holdups.extend(_held_up_by(limits, demand))
+        holdups.extend(_held_up_by(limits))
         return use.reasons(), limits
 
 
-def _held_up_by(limits: Sequence[LimitNow], demand: Demand) -> Iterator[Holdup]:
+def _held_up_by(limits: Sequence[LimitNow]) -> Iterator[Holdup]:
     """Find limits that have no room for one who comes now."""
     for limit in limits:
         if limit.is_full:

@@ -183,15 +183,12 @@ class Carrier:
 
     def _send_piece(self, piece: bytes, *, is_last: bool) -> None:
         command = self._client.bdat(len(piece), is_last=is_last)
-        transcript = self._talk.transcript
-        transcript.sent(command)
-        transcript.sent_content(-len(command))  # it leaves with the piece
-        self._send_block(command + piece)
+        self._talk.send(command, self._timeouts.block)
+        self._send_block(piece)
 
     def _pieces(self, open_content: OpenContent, size: int) -> Iterator[bytes]:
         """The content in pieces of about ``size`` octets."""
-        chunks = open_content(self._talk.hop)
-        with _closing(chunks):
+        with closing_content(open_content(self._talk.hop)) as chunks:
             pending: list[bytes] = []
             pending_bytes = 0
             for chunk in chunks:
@@ -229,11 +226,11 @@ class Carrier:
 
 
 @contextlib.contextmanager
-def _closing(chunks: Iterable[bytes]) -> Iterator[None]:
+def closing_content(chunks: Iterable[bytes]) -> Iterator[Iterable[bytes]]:
     """Let a generator clean up at once, however its reader ends."""
     close: Callable[[], None] | None = getattr(chunks, "close", None)
     try:
-        yield
+        yield chunks
     finally:
         if close is not None:
             close()

@@ -12,7 +12,8 @@ import http.client
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from datetime import timedelta
 from itertools import chain
 from typing import Final
@@ -22,6 +23,7 @@ from mta.config.zones import HttpTarget
 from mta.errors import AttemptFailed, PermanentFailure, TransientFailure
 from mta.mail.multipart_form import MAX_BODY_FIELD, form_fields, form_head, form_tail
 from mta.policy.tls import Check
+from mta.relay.carry import closing_content
 from mta.relay.failures import describe_break, describe_doubt
 from mta.relay.fuse import Fuse
 from mta.relay.request import Hop, OpenContent
@@ -58,6 +60,7 @@ class HttpSession:
         self._target = target
         self._timeouts = timeouts
         self._monotonic = monotonic
+        self._until = float("inf")  # no step of the transaction goes beyond
         self._transcript = Transcript(monotonic)
         self._transcript.note(
             f"connected to {hop.host}[{hop.address}] from {hop.source or 'anywhere'}"
@@ -110,13 +113,15 @@ class HttpSession:
             Stopping: The fuse was blown before.
         """
         self.uses += 1
+        self._until = self._deadline(self._timeouts.transaction)
         fuse.arm(self._wire.sock)
         stage: str = "content"
+        boundary = secrets.token_hex(16)
         try:
-            self._send(self._head())
-            boundary = secrets.token_hex(16)
-            for piece in self._form(transaction, open_content, boundary):
-                self._send_chunk(piece)
+            self._send(self._head(boundary))
+            with closing(self._form(transaction, open_content, boundary)) as form:
+                for piece in form:
+                    self._send_chunk(piece)
             fuse.commit()
             self._wire.send(b"0\r\n\r\n", self._deadline(self._timeouts.block))
             stage = Verb.DOT
@@ -126,10 +131,12 @@ class HttpSession:
             raise self._broken(error, stage) from error
         finally:
             fuse.disarm()
-        words = f"HTTP {answer.status}"
-        text = answer.body.decode("utf-8", "replace").strip()[:400]
-        self._transcript.note(f"{words} {text}")
-        return self._judge(answer.status, f"{words} {text}".strip())
+        text = answer.body.decode("utf-8", "replace")
+        if self._target.authorization:  # it may be shown what it was given
+            text = text.replace(self._target.authorization, "***")
+        words = f"HTTP {answer.status} {text.strip()[:400]}".strip()
+        self._transcript.note(words)
+        return self._judge(answer.status, words)
 
     def rehearse(self, transaction: Transaction) -> Reply:
         """Nothing: a web server cannot be asked whether it would take a message."""
@@ -145,41 +152,41 @@ class HttpSession:
         """End the connection at once."""
         self._wire.close()
 
-    def _head(self) -> bytes:
+    def _head(self, boundary: str) -> bytes:
         url = urlsplit(self._target.url)
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         lines = [
             f"POST {path} HTTP/1.1",
             f"Host: {url.netloc}",
             f"User-Agent: {_AGENT}",
+            f"Content-Type: multipart/form-data; boundary={boundary}",
             "Transfer-Encoding: chunked",
             "Connection: close",
         ]
         self._transcript.sent("\r\n".join(lines).encode())
         if self._target.authorization:
             lines.append(f"Authorization: {self._target.authorization}")
-        return ("\r\n".join(lines) + "\r\n").encode("ascii")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
     def _form(
         self, transaction: Transaction, open_content: OpenContent, boundary: str
-    ) -> Iterator[bytes]:
-        kind = f"Content-Type: multipart/form-data; boundary={boundary}\r\n\r\n"
-        self._send(kind.encode("ascii"))
-        chunks = iter(open_content(self.hop))
-        begin, header, body = _read_beginning(chunks)
-        fields = form_fields(
-            name=transaction.name,
-            reverse_path=transaction.reverse_path,
-            recipient=transaction.forward_path,
-            header=header,
-            body=body,
-        )
-        yield form_head(fields, boundary, f"{transaction.name}.eml")
-        length = 0
-        for chunk in chain((begin,), chunks):
-            length += len(chunk)
-            yield chunk
-        yield form_tail(boundary, length)
+    ) -> Generator[bytes, None, None]:
+        with closing_content(open_content(self.hop)) as content:
+            chunks = iter(content)
+            begin, header, body = _read_beginning(chunks)
+            fields = form_fields(
+                name=transaction.name,
+                reverse_path=transaction.reverse_path,
+                recipient=transaction.forward_path,
+                header=header,
+                body=body,
+            )
+            yield form_head(fields, boundary, f"{transaction.name}.eml")
+            length = 0
+            for chunk in chain((begin,), chunks):
+                length += len(chunk)
+                yield chunk
+            yield form_tail(boundary, length)
 
     def _send(self, octets: bytes) -> None:
         self._wire.send(octets, self._deadline(self._timeouts.block))
@@ -224,7 +231,7 @@ class HttpSession:
         return failure
 
     def _deadline(self, timeout: timedelta) -> float:
-        return self._monotonic() + timeout.total_seconds()
+        return min(self._monotonic() + timeout.total_seconds(), self._until)
 
 
 def _read_beginning(chunks: Iterator[bytes]) -> tuple[bytes, bytes, bytes]:

@@ -1,15 +1,19 @@
 """Deliveries to a web server: what it is given, and what follows from its answers."""
 
+import contextlib
 import email
 import json
 import socket
 import threading
+import time
+from datetime import timedelta
 from email.policy import HTTP
 
 import pytest
 
 from mta.config.zones import HttpTarget
-from mta.errors import PermanentFailure, TransientFailure
+from mta.errors import PermanentFailure, StoreUnavailable, TransientFailure
+from mta.mail.multipart_form import MAX_BODY_FIELD
 from mta.relay.fuse import Fuse
 from mta.relay.http_session import HttpSession
 from mta.relay.request import Hop
@@ -42,16 +46,17 @@ def against():
                 body += stream.read(size)
                 stream.readline()
             requests.append((lines, body))
-            sock.sendall(answer)
+            with contextlib.suppress(OSError):  # the client may have had enough
+                sock.sendall(answer)
 
-    def build(answer):
+    def build(answer, **timeouts):
         ours, theirs = socket.socketpair()
         theirs.settimeout(20)
         requests = []
         thread = threading.Thread(target=run, args=(theirs, answer, requests))
         thread.start()
         hop = Hop(host="web.test", address="192.0.2.1", source="", ehlo_name="us.test")
-        session = HttpSession(Wire(ours), hop, TARGET, timeouts=Timeouts())
+        session = HttpSession(Wire(ours), hop, TARGET, timeouts=Timeouts(**timeouts))
         started.append((session, thread))
         return session, requests
 
@@ -139,12 +144,52 @@ def test_without_an_answer_it_may_have_arrived(against, answer):
     assert raised.value.is_in_doubt
 
 
+def test_a_whole_delivery_has_its_time_however_slowly_it_is_taken(against):
+    """Each block is in time; all together they are not."""
+
+    def slowly(hop):
+        yield HEADER + b"\r\n"
+        for _ in range(1000):
+            yield b"x" * 998 + b"\r\n"
+            time.sleep(0.002)
+
+    session, _ = against(b"", transaction=timedelta(seconds=0.2))
+
+    with pytest.raises(TransientFailure, match="timed out at content"):
+        session.transact(MAIL, slowly, Fuse())
+    session.close()
+
+
+def test_content_that_is_not_read_to_its_end_can_clean_up(against):
+    """A connection to the store may hang on it."""
+    is_over = []
+
+    def broken(hop):
+        try:
+            yield HEADER + b"\r\n" + b"x" * MAX_BODY_FIELD
+            raise StoreUnavailable("away")
+        finally:
+            is_over.append(True)
+
+    session, _ = against(b"")
+
+    with pytest.raises(StoreUnavailable):
+        session.transact(MAIL, broken, Fuse())
+
+    assert is_over
+    assert not session.is_usable
+    session.close()
+
+
 def test_no_secret_is_in_the_transcript(against):
-    session, _ = against(b"HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n")
+    """Not even if the server shows what it was given."""
+    session, _ = against(
+        b"HTTP/1.1 500 x\r\nContent-Length: 22\r\n\r\ngot Bearer s3cret, why?"[:-1]
+    )
 
     with pytest.raises(TransientFailure) as raised:
         session.transact(MAIL, content(HEADER, b"\r\n"), Fuse())
 
     assert "POST /in" in str(raised.value.talk)
-    assert "s3cret" not in str(raised.value.talk)
+    assert "s3cret" not in str(raised.value.talk) + str(raised.value.reply)
     assert "s3cret" not in repr(TARGET)

@@ -1,14 +1,12 @@
 """``mta dkim`` on a real MongoDB and a real DNS."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner, Result
 
-from mta import wiring
 from mta.cli.main import cli
 from mta.config.signing_key import ED25519, RSA, parse_signing_key
 from mta.operate.dkim import make_pem
@@ -27,35 +25,10 @@ def dns() -> Iterator[DnsServer]:
 
 
 @pytest.fixture
-def mta(
-    db: Mongo, mongo_uri_of_test: str, dns, monkeypatch, tmp_path
-) -> Iterator[Callable[..., Result]]:
+def mta(of_this_test, dns, tmp_path) -> Callable[..., Result]:
     """Runs ``mta dkim ...`` on the test's database and nameserver."""
-    for name in list(os.environ):
-        if name.startswith("MTA_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MTA_MONGO_URI", mongo_uri_of_test)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "zones.yaml").write_text(f'dns: {{nameservers: ["{dns.address}"]}}\n')
-    opened = []
-    connect = wiring.connect
-
-    def note(uri: str, *, name: str) -> Mongo:
-        opened.append(connect(uri, name=name))
-        return opened[-1]
-
-    monkeypatch.setattr(wiring, "connect", note)
-    wiring.open_database.cache_clear()
-    wiring.open_clock.cache_clear()
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, ("dkim", *arguments))
-
-    yield run
-    for database in opened:
-        database.client.close()
-    wiring.open_database.cache_clear()
-    wiring.open_clock.cache_clear()
+    return lambda *arguments: CliRunner().invoke(cli, ("dkim", *arguments))
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """``mta probe`` with real servers, a real DNS and a real MongoDB."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner, Result
 
-from mta import wiring
 from mta.cli.main import cli
 from mta.policy.warmup import Ration
 from mta.relay.guard import make_context
@@ -103,8 +101,7 @@ def hops(tmp_path_factory, doorman: Doorman) -> Iterator[dict[str, object]]:
 
 @pytest.fixture
 def mta(
-    db: Mongo,
-    mongo_uri_of_test: str,
+    of_this_test,
     dns: DnsServer,
     sink: Sink,
     hops: dict[str, object],
@@ -112,13 +109,8 @@ def mta(
     tmp_path,
 ) -> Iterator[Callable[..., Result]]:
     """Runs ``mta probe ...`` where these servers are all there is."""
-    for name in list(os.environ):
-        if name.startswith("MTA_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MTA_MONGO_URI", mongo_uri_of_test)
     monkeypatch.setenv("MTA_HOSTNAME", "us.test")
     monkeypatch.setenv("SSL_CERT_FILE", str(hops["authority"]))
-    monkeypatch.chdir(tmp_path)
     config = CONFIG.format(
         dns=dns.address,
         port=sink.port,
@@ -131,28 +123,11 @@ def mta(
         today=datetime.now(UTC).date(),
     )
     (tmp_path / "zones.yaml").write_text(config)
-    opened = []
-    connect = wiring.connect
-
-    def note(uri: str, *, name: str) -> Mongo:
-        opened.append(connect(uri, name=name))
-        return opened[-1]
-
-    monkeypatch.setattr(wiring, "connect", note)
-    caches = (wiring.open_database, wiring.open_clock, make_context)
-
-    def forget() -> None:
-        for cache in caches:
-            cache.cache_clear()
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, ("probe", *arguments), catch_exceptions=False)
-
-    forget()
-    yield run
-    for database in opened:
-        database.client.close()
-    forget()
+    make_context.cache_clear()
+    yield lambda *arguments: CliRunner().invoke(
+        cli, ("probe", *arguments), catch_exceptions=False
+    )
+    make_context.cache_clear()
 
 
 @pytest.fixture
@@ -374,3 +349,17 @@ def test_what_cannot_be_asked_is_refused(mta, arguments, text):
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert text in result.stderr
+
+
+def test_nothing_leaves_the_sandbox_of_the_system_that_runs_here(
+    probed, sink, tmp_path
+):
+    """Whatever domain is tried: the sandbox's MX answers."""
+    state = tmp_path / "var"
+    state.mkdir()
+    document = {"sandbox": f"{sink.host}:{sink.port}"}
+    (state / "ready.json").write_text(json.dumps(document))
+
+    [host] = probed("--config", "zones.yaml", "anybody@nowhere.example")
+
+    assert (host["address"], host["port"], host["good"]) == (sink.host, sink.port, True)

@@ -1,8 +1,7 @@
 """``mta user`` on a real MongoDB."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from argon2 import PasswordHasher
@@ -27,36 +26,15 @@ def _cheap(monkeypatch):
 
 
 @pytest.fixture
-def mta(
-    db: Mongo, mongo_uri_of_test: str, monkeypatch, tmp_path
-) -> Iterator[Callable[..., Result]]:
+def mta(of_this_test) -> Callable[..., Result]:
     """Runs ``mta user ...`` on the test's database."""
-    for name in list(os.environ):
-        if name.startswith("MTA_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MTA_MONGO_URI", mongo_uri_of_test)
-    monkeypatch.chdir(tmp_path)
-    opened = []
-    connect = wiring.connect
-
-    def note(uri: str, *, name: str) -> Mongo:
-        opened.append(connect(uri, name=name))
-        return opened[-1]
-
-    monkeypatch.setattr(wiring, "connect", note)
-    wiring.open_database.cache_clear()
-    wiring.open_clock.cache_clear()
 
     def run(*arguments: str, says: str | bytes = "") -> Result:
         return CliRunner().invoke(
             cli, ("user", *arguments), input=says, catch_exceptions=False
         )
 
-    yield run
-    for database in opened:
-        database.client.close()
-    wiring.open_database.cache_clear()
-    wiring.open_clock.cache_clear()
+    return run
 
 
 @pytest.fixture

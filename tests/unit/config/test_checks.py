@@ -107,6 +107,7 @@ def test_a_wrong_value_is_told_in_the_operators_words(only_problem, text, expect
         ("auth: {user: a, password: b}", "is for a zone with a host"),
         ("lmtp: true", "is for a zone with a host"),
         ("http: {url: 'ftp://a.test'}", "is not a web address"),
+        ("http: {url: 'https://a.test/a b'}", "has blanks"),
         ("http: {url: 'https://a.test'}, lmtp: true", "is another way to deliver"),
         ("secure: true", "is for a zone with a host"),
         ("host: 192.0.2.1, secure: true, tls: ignore", "TLS from the first octet"),

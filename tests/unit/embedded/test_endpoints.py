@@ -27,6 +27,7 @@ def test_the_ready_file_has_its_promised_keys():
         "flower": "http://127.0.0.1:5555",
         "mongo": "mongodb://127.0.0.1:1/mta",
         "redis": "redis://127.0.0.1:2/0",
+        "sandbox": None,
         "metrics": ["http://127.0.0.1:12080/metrics"],
         "processes": [{"name": "worker@default", "pid": 123}],
     }
